@@ -1,0 +1,27 @@
+/* lib/base/log.h - log lines in Postfix's format, to syslog, a file, or stdout.
+ * A line is "Mon DD HH:MM:SS host ident[pid]: text"; syslog adds the first part itself. Lines are collected and
+ * written once per loop turn (log_flush) and at once for fatal; a stuck or full target costs lines, never time:
+ * the target is written without blocking, dropped lines are counted and reported when it recovers.
+ * Control and non-ASCII bytes in the text are replaced by '?', lines are cut at 2000 bytes.
+ * Levels: info = a fact about mail; warning = an operator should look; error = mail is not moving; fatal = exit.
+ */
+#ifndef GATEPOST_LIB_BASE_LOG_H
+#define GATEPOST_LIB_BASE_LOG_H
+
+#include <stdbool.h>
+
+/* ident: "syslog_name/program", copied. target: NULL or "" = syslog facility mail; "/dev/stdout"; else a file path
+ * (appended, created 0644). Until log_open() lines go to stderr. Returns false (and stays on stderr) when the file
+ * cannot be opened. */
+bool log_open(const char *ident, const char *target);
+void log_reopen(void); /* after rotation */
+void log_verbose(bool on);
+
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "warning: ..." */
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "error: ..." */
+void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* only with log_verbose */
+void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn)); /* "fatal: ...", exit 1 */
+void log_flush(void);
+
+#endif

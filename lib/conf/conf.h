@@ -1,0 +1,78 @@
+/* lib/conf/conf.h - main.cf as Postfix reads it, over one table of declared parameters (params.c).
+ * Reading is strict: an unknown name is an error that names file, line and the nearest known name; a name that Postfix knows and
+ * Gatepost does not is a warning. Values are checked against type and range when the configuration is loaded, so the getters cannot
+ * fail. A loaded configuration is read-only; a reload is a new process.
+ */
+#ifndef GATEPOST_LIB_CONF_CONF_H
+#define GATEPOST_LIB_CONF_CONF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+
+enum param_type {
+	PARAM_STR,   /* text after $name expansion */
+	PARAM_RAW,   /* text, expanded later by its user (restriction text with $client_address and so on) */
+	PARAM_INT,   /* integer, in unit */
+	PARAM_SIZE,  /* octets; k, m, g suffixes accepted */
+	PARAM_TIME,  /* seconds; s m h d w suffixes; unit gives the suffix assumed when there is none */
+	PARAM_BOOL   /* yes or no */
+};
+
+struct param {
+	const char *name;
+	enum param_type type;
+	const char *fallback; /* default value, main.cf syntax */
+	int64_t min, max;     /* INT, SIZE, TIME (in seconds): allowed range; both 0: unchecked */
+	const char *unit;     /* "s", "bytes", "" ... */
+	const char *doc;      /* one line */
+};
+
+/* params.c: every parameter, sorted by name. */
+extern const struct param conf_params[];
+extern const size_t conf_param_count;
+/* Names Postfix knows and Gatepost does not (postfix_names.c), sorted. */
+extern const char *const conf_postfix_names[];
+extern const size_t conf_postfix_name_count;
+
+struct conf;
+
+/* Load dir/main.cf and apply "name=value" overrides (master.cf -o), in order. Problems that make the configuration unusable fill *e
+ * (all of them are also reported through report(), with file:line); warnings only go to report(). report may be NULL.
+ * NULL with *e on failure. */
+typedef void conf_report_fn(void *ctx, bool fatal, const char *text);
+struct conf *conf_load(const char *dir, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx, struct err *e);
+void conf_free(struct conf *c);
+const char *conf_dir(const struct conf *c);
+
+/* Values. The name must be declared in params.c (check() otherwise) with that type. Strings live as long as c. */
+const char *conf_str(const struct conf *c, const char *name);
+int64_t conf_int(const struct conf *c, const char *name);
+int64_t conf_size(const struct conf *c, const char *name);
+int64_t conf_time_ms(const struct conf *c, const char *name); /* milliseconds */
+bool conf_bool(const struct conf *c, const char *name);
+/* Any value by name, expanded: declared or user-defined ($name references, restriction classes); NULL when neither. */
+const char *conf_lookup(const struct conf *c, struct str name);
+/* "<transport>_<suffix>", else "default_<suffix>": destination_concurrency_limit and its kin. */
+int64_t conf_transport_int(const struct conf *c, const char *transport, const char *suffix);
+int64_t conf_transport_time_ms(const struct conf *c, const char *transport, const char *suffix);
+/* Words of a list value ("a, b c"), { } groups kept together. Lives in a. */
+size_t conf_list(struct arena *a, const char *value, struct str **words);
+
+/* Expand $name, ${name}, $(name), ${name?x}, ${name:x}, ${name?{x}:{y}} in text. find(ctx, name) returns the value or NULL.
+ * Nesting is bounded. 0, or -1 with *e. */
+int conf_expand(struct str text, const char *(*find)(void *ctx, struct str name), void *ctx, struct buf *out, struct err *e);
+
+/* Where a value comes from, for "gatepost config": "main.cf:12", "default", "master.cf -o". */
+const char *conf_source(const struct conf *c, const char *name);
+/* The text as written (unexpanded) or the default. */
+const char *conf_raw(const struct conf *c, const char *name);
+/* "10s" style parsing, also used by per-service settings in { }. False: not such a value. */
+bool conf_parse_time(struct str s, char default_unit, int64_t *ms);
+bool conf_parse_bool(struct str s, bool *out);
+
+#endif

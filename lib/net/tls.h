@@ -1,0 +1,47 @@
+/* lib/net/tls.h - TLS (OpenSSL 3) under a stream, server and client side. */
+#ifndef GATEPOST_LIB_NET_TLS_H
+#define GATEPOST_LIB_NET_TLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/base/err.h"
+#include "lib/base/str.h"
+#include "lib/net/stream.h"
+
+struct tls_ctx; /* certificates and settings; made once per process */
+struct tls;     /* one connection */
+
+struct tls_settings {
+	const char *chain_files; /* comma separated PEM files, key first then chain; or NULL: cert_file and key_file */
+	const char *cert_file, *key_file;
+	const char *ca_file, *ca_path;
+	const char *protocols; /* Postfix syntax: ">=TLSv1.2", "!SSLv2, !TLSv1" */
+	const char *ciphers;   /* grade (medium, high) or an OpenSSL list */
+	bool ask_client_cert;
+};
+
+struct tls_ctx *tls_server_ctx(const struct tls_settings *set, struct err *e); /* NULL with *e */
+struct tls_ctx *tls_client_ctx(const struct tls_settings *set, struct err *e);
+void tls_ctx_free(struct tls_ctx *c);
+
+/* Handshake on s, then swap TLS in below it. Buffered plaintext input is dropped first (RFC 3207 section 4.2). server_name: SNI
+ * for clients, or NULL. verify_name: name the certificate must carry, or NULL for no verification. Suspends. */
+int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
+int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline,
+	struct err *e);
+
+/* What was negotiated, for logs and Received: "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, 256. */
+const char *tls_protocol(const struct tls *t);
+const char *tls_cipher(const struct tls *t);
+int tls_cipher_bits(const struct tls *t, int *algorithm_bits);
+
+/* For stream.c: like read(2)/write(2) on a non-blocking socket: count, 0 at EOF, or -1 with errno EAGAIN and *want_write set to
+ * what the handshake layer waits for. */
+ssize_t tls_read(struct tls *t, void *p, size_t n, bool *want_write);
+ssize_t tls_write(struct tls *t, const void *p, size_t n, bool *want_write);
+size_t tls_pending(const struct tls *t);
+void tls_free(struct tls *t);
+
+#endif

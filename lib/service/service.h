@@ -1,0 +1,47 @@
+/* lib/service/service.h - the skeleton every daemon shares: arguments from master, configuration, privilege drop, accept, one fiber per connection,
+ * drain on reload or stop.
+ *
+ * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT -o name=value ... [args]" with the listening sockets as descriptors 4...
+ * and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when ready, 'S' before clean exit. The working
+ * directory is the queue directory. SIGTERM and master's death mean: accept no more, finish sessions, leave.
+ */
+#ifndef GATEPOST_LIB_SERVICE_SERVICE_H
+#define GATEPOST_LIB_SERVICE_SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/conf/conf.h"
+#include "lib/net/sock.h"
+#include "lib/net/stream.h"
+
+struct service {
+	const char *command; /* "smtpd": the log tag's second part */
+	/* After configuration is read, before privileges drop: open tables, certificates; errors end the process through log_fatal. */
+	void (*init)(const struct conf *c);
+	/* After the drop, in a first fiber, before connections are taken: start background fibers, DNS, pools. May be NULL. */
+	void (*start)(const struct conf *c);
+	/* One connection; runs in its own fiber; the skeleton closes s afterwards. listener: index of the listening socket. NULL: takes none. */
+	void (*serve)(struct stream *s, const struct sock_addr *peer, unsigned listener);
+	/* Asked to leave: called once in a fiber when draining begins; may be NULL. The process ends when it has returned and no session is left. */
+	void (*drain)(void);
+	unsigned flags;
+};
+
+enum {
+	SERVICE_KEEP_ROOT = 1, /* local, virtual, pipe: stays root to become the recipient */
+	SERVICE_DNS = 2,       /* wants dns_init() */
+	SERVICE_ACCEPT_MANUAL = 4 /* serve() is not used; the role reads its sockets itself */
+};
+
+int service_main(int argc, char **argv, const struct service *s); /* the daemon's main() returns this */
+
+const char *service_name(void);        /* master.cf service name: "relay", "127.0.0.1:10025" */
+const char *const *service_args(size_t *count); /* args after the options (pipe's argv=...) */
+const struct conf *service_conf(void);
+bool service_draining(void);           /* sessions should end at the next safe point */
+unsigned service_sessions(void);       /* connections being served */
+unsigned service_listener_count(void);
+int service_listener(unsigned i);      /* fd */
+
+#endif
