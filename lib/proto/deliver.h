@@ -16,6 +16,7 @@ struct deliver_request {
 	struct str nexthop;
 	int64_t active_us;      /* wall clock when qmgr took the message up: end of delays' first part */
 	int64_t start_us;       /* wall clock when this request was sent: end of the second */
+	bool soft_bounce;       /* qmgr will defer what bounces; deliver_log() says so */
 	int fd;                 /* message file; owned by the receiver */
 };
 
@@ -45,7 +46,7 @@ int deliver_receive_request(struct stream *s, struct arena *a, struct deliver_re
 int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_t deadline, struct err *e); /* Suspends. */
 
 /* The agents' log line: "ID: to=<r>, orig_to=<o>, relay=R, [conn_use=N, ]delay=..., delays=a/b/c/d, dsn=D, status=S (text)".
- * connect_us: wall clock when the session was ready to send (end of delays' third part), 0 when it never was. */
+ * connect_us: wall clock when the session was ready to send (end of delays' third part), 0 when it never was or there is no network. */
 void deliver_log(const struct deliver_request *r, size_t rcpt, const struct deliver_result *res, unsigned conn_use, int64_t connect_us);
 
 #endif

@@ -15,7 +15,8 @@ enum { /* rewrite_answer.flags */
 	REWRITE_KNOWN = 1,     /* the recipient exists as far as its class's tables tell (or they are empty) */
 	REWRITE_ROUTED = 2,    /* sender-specified routing: user%dom@local, a!b@local */
 	REWRITE_ERROR = 4,     /* bad address syntax */
-	REWRITE_ALIASED = 8    /* matched virtual_alias_maps or canonical maps */
+	REWRITE_ALIASED = 8,   /* matched virtual_alias_maps or canonical maps */
+	REWRITE_ANY_SENDER = 16 /* no sender dependent table was asked: the answer may be cached for every sender */
 };
 
 enum { /* rewrite_question.flags */

@@ -29,8 +29,24 @@ void wire_put_u32(struct buf *b, uint32_t v);
 void wire_put_u64(struct buf *b, uint64_t v);
 void wire_put_str(struct buf *b, struct str s);
 
+/* Send frames. All return 0, or -1 with *e, and release b (where there is one). All may suspend.
+ * wire_send: now, in one write where possible, with count descriptors on the first byte (the caller keeps its own copies).
+ * wire_send_later: into the stream's output buffer; it leaves with the next write or wire_flush().
+ * wire_send_body: head (already a frame's beginning) and body, which is not copied unless it is small enough to leave with its neighbours. */
+#define WIRE_COPY_MAX 16384
+int wire_send(struct stream *s, struct buf *b, const int *fds, size_t count, int64_t deadline, struct err *e);
+int wire_send_later(struct stream *s, struct buf *b, int64_t deadline, struct err *e);
+int wire_send_body(struct stream *s, struct str head, struct str body, int64_t deadline, struct err *e);
+int wire_flush(struct stream *s, int64_t deadline, struct err *e);
+
 /* Receive one frame into a; *in reads it. STREAM_OK or an enum stream_result; *e is filled on failure. Suspends. */
 int wire_receive(struct stream *s, struct arena *a, struct wire_in *in, int64_t deadline, struct err *e);
+/* The same with the results of a server (0, 1 the peer closed between requests, -1) and of an asker (0, -1). */
+int wire_receive_request(struct stream *s, struct arena *a, struct wire_in *in, int64_t deadline, struct err *e);
+int wire_receive_answer(struct stream *s, struct arena *a, struct wire_in *in, int64_t deadline, struct err *e);
+/* Exactly count descriptors that came with the frame; 0, or -1 with *e and none of them left open. */
+int wire_take_fds(struct stream *s, int *fds, size_t count, struct err *e);
+int wire_malformed(struct err *e); /* -1: the frame was complete, its fields are not */
 uint8_t wire_get_u8(struct wire_in *in);
 uint32_t wire_get_u32(struct wire_in *in);
 uint64_t wire_get_u64(struct wire_in *in);
