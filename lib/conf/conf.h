@@ -1,4 +1,4 @@
-/* lib/conf/conf.h - main.cf as Postfix reads it, over one table of declared parameters (params.c).
+/* lib/conf/conf.h - main.cf as Postfix reads it, over the declared parameters (params.h).
  * Reading is strict: an unknown name is an error that names file, line and the nearest known name; a name that Postfix knows and
  * Gatepost does not is a warning. Values are checked against type and range when the configuration is loaded, so the getters cannot
  * fail. A loaded configuration is read-only; a reload is a new process.
@@ -13,31 +13,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
 #include "lib/base/str.h"
-
-enum param_type {
-	PARAM_STR,   /* text after $name expansion */
-	PARAM_RAW,   /* text, expanded later by its user (restriction text with $client_address and so on) */
-	PARAM_INT,   /* integer, in unit */
-	PARAM_SIZE,  /* octets; k, m, g suffixes accepted */
-	PARAM_TIME,  /* seconds; s m h d w suffixes; unit gives the suffix assumed when there is none */
-	PARAM_BOOL   /* yes or no */
-};
-
-struct param {
-	const char *name;
-	enum param_type type;
-	const char *fallback; /* default value, main.cf syntax */
-	int64_t min, max;     /* INT, SIZE, TIME (in seconds): allowed range; both 0: unchecked */
-	const char *unit;     /* "s", "bytes", "" ... */
-	const char *doc;      /* one line */
-};
-
-/* params.c: every parameter, sorted by name. */
-extern const struct param conf_params[];
-extern const size_t conf_param_count;
-/* Names Postfix knows and Gatepost does not (postfix_names.c), sorted. */
-extern const char *const conf_postfix_names[];
-extern const size_t conf_postfix_name_count;
+#include "lib/conf/params.h"
 
 struct conf;
 
@@ -48,18 +24,23 @@ typedef void conf_report_fn(void *ctx, bool fatal, const char *text);
 struct conf *conf_load(const char *dir, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx, struct err *e);
 void conf_free(struct conf *c);
 const char *conf_dir(const struct conf *c);
+/* The same without a file: text in main.cf syntax, for tests and fuzzing. */
+struct conf *conf_parse(struct str text, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx, struct err *e);
 
 /* Values. The name must be declared in params.c (check() otherwise) with that type. Strings live as long as c. */
 const char *conf_str(const struct conf *c, const char *name);
 int64_t conf_int(const struct conf *c, const char *name);
-int64_t conf_size(const struct conf *c, const char *name);
+int64_t conf_size(const struct conf *c, const char *name); /* conf_int and conf_size serve both PARAM_INT and PARAM_SIZE */
 int64_t conf_time_ms(const struct conf *c, const char *name); /* milliseconds */
 bool conf_bool(const struct conf *c, const char *name);
 /* Any value by name, expanded: declared or user-defined ($name references, restriction classes); NULL when neither. */
 const char *conf_lookup(const struct conf *c, struct str name);
-/* "<transport>_<suffix>", else "default_<suffix>": destination_concurrency_limit and its kin. */
+/* "<transport>_<suffix>", else the family's base ("default_<suffix>" mostly): destination_concurrency_limit and its kin, time_limit. */
 int64_t conf_transport_int(const struct conf *c, const char *transport, const char *suffix);
 int64_t conf_transport_time_ms(const struct conf *c, const char *transport, const char *suffix);
+const char *conf_transport_str(const struct conf *c, const char *transport, const char *suffix);
+/* "<service>_workers", or fallback when it is not set. */
+int64_t conf_workers(const struct conf *c, const char *service, int64_t fallback);
 /* Words of a list value ("a, b c"), { } groups kept together. Lives in a. */
 size_t conf_list(struct arena *a, const char *value, struct str **words);
 
@@ -71,6 +52,9 @@ int conf_expand(struct str text, const char *(*find)(void *ctx, struct str name)
 const char *conf_source(const struct conf *c, const char *name);
 /* The text as written (unexpanded) or the default. */
 const char *conf_raw(const struct conf *c, const char *name);
+bool conf_is_set(const struct conf *c, const char *name); /* by main.cf or -o, to whatever value */
+/* Every name that has a value, sorted: declared ones and the user's own. Lives in a. */
+size_t conf_names(const struct conf *c, struct arena *a, const char *const **names);
 /* "10s" style parsing, also used by per-service settings in { }. False: not such a value. */
 bool conf_parse_time(struct str s, char default_unit, int64_t *ms);
 bool conf_parse_bool(struct str s, bool *out);

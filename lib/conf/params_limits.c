@@ -1,0 +1,38 @@
+/* lib/conf/params_limits.c - Sizes and counts of messages, and what notifications say. Rows are sorted by name; see struct param. */
+#include "lib/conf/params.h"
+
+const struct param params_limits[] = {
+	{ "2bounce_notice_recipient", PARAM_STR, "postmaster", 0, 0, "", "Who gets bounces that could not be returned" },
+	{ "body_checks_size_limit", PARAM_SIZE, "51200", 0, PARAM_MAX, "bytes", "How much of each MIME part body_checks looks at" },
+	{ "bounce_notice_recipient", PARAM_STR, "postmaster", 0, 0, "", "Who gets copies of bounces" },
+	{ "bounce_queue_lifetime", PARAM_TIME, "5d", 0, PARAM_MAX, "s", "How long a message with the null sender is tried" },
+	{ "bounce_size_limit", PARAM_SIZE, "50000", 0, PARAM_MAX, "bytes", "Largest message that is returned whole" },
+	{ "bounce_template_file", PARAM_STR, "", 0, 0, "", "File with the texts of notifications" },
+	{ "cleanup_memory_limit", PARAM_SIZE, "262144", 0, PARAM_MAX, "bytes",
+		"Messages up to this size stay in memory until every filter has agreed" },
+	{ "confirm_delay_cleared", PARAM_BOOL, "no", 0, 0, "", "Tell the sender when a delayed message went through" },
+	{ "delay_logging_resolution_limit", PARAM_INT, "2", 0, 6, "", "Digits behind the point in logged delays" },
+	{ "delay_notice_recipient", PARAM_STR, "postmaster", 0, 0, "", "Who gets copies of delay warnings" },
+	{ "delay_warning_time", PARAM_TIME, "0h", 0, PARAM_MAX, "h", "When the sender is told of a delay; 0: never" },
+	{ "disable_verp_bounces", PARAM_BOOL, "no", 0, 0, "", "No VERP in bounces" },
+	{ "double_bounce_sender", PARAM_STR, "double-bounce", 0, 0, "", "Sender of mail to the postmaster; never bounced" },
+	{ "duplicate_filter_limit", PARAM_INT, "1000", 0, PARAM_MAX, "", "Recipients remembered to drop duplicates; 0: no limit" },
+	{ "empty_address_recipient", PARAM_STR, "MAILER-DAEMON", 0, 0, "", "Recipient that stands for the null sender" },
+	{ "enable_long_queue_ids", PARAM_BOOL, "yes", 0, 0, "", "Accepted; queue ids always are the long, unique ones" },
+	{ "enable_original_recipient", PARAM_BOOL, "yes", 0, 0, "", "Keep and use the recipient before rewriting" },
+	{ "enable_threaded_bounces", PARAM_BOOL, "no", 0, 0, "", "Notifications refer to the Message-ID they are about" },
+	{ "error_notice_recipient", PARAM_STR, "postmaster", 0, 0, "", "Who gets reports of trouble" },
+	{ "header_address_token_limit", PARAM_INT, "10240", 1, PARAM_MAX, "", "Tokens of an address field that are parsed" },
+	{ "header_from_format", PARAM_STR, "standard", 0, 0, "", "From of notifications: standard or obsolete" },
+	{ "header_size_limit", PARAM_SIZE, "102400", 1, PARAM_MAX, "bytes", "Longest header field; the rest is cut" },
+	{ "hopcount_limit", PARAM_INT, "50", 1, PARAM_MAX, "", "Received fields at which a message is taken to loop" },
+	{ "internal_mail_filter_classes", PARAM_STR, "", 0, 0, "", "Own mail that is filtered: bounce, notify" },
+	{ "message_drop_headers", PARAM_STR, "bcc, content-length, resent-bcc, return-path", 0, 0, "",
+		"Fields that are taken out of every message" },
+	{ "message_size_limit", PARAM_SIZE, "10240000", 0, PARAM_MAX, "bytes", "Largest message; 0: no limit" },
+	{ "mime_boundary_length_limit", PARAM_INT, "2048", 1, PARAM_MAX, "", "Octets of a MIME boundary that count" },
+	{ "mime_nesting_limit", PARAM_INT, "100", 1, PARAM_MAX, "", "MIME nesting that is looked into" },
+	{ "notify_classes", PARAM_STR, "resource, software", 0, 0, "",
+		"What the postmaster hears of: bounce 2bounce data delay policy protocol resource software" },
+};
+const size_t params_limits_count = sizeof params_limits / sizeof *params_limits;
