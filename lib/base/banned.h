@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#undef alloca /* a macro in gcc's headers */
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok gets atoi atol localtime gmtime system mktemp alloca
 
 #endif

@@ -10,11 +10,11 @@
 
 #include <stdbool.h>
 
-/* ident: "syslog_name/program", copied. target: NULL or "" = syslog facility mail; "/dev/stdout"; else a file path
- * (appended, created 0644). Until log_open() lines go to stderr. Returns false (and stays on stderr) when the file
- * cannot be opened. */
+/* ident: "syslog_name/program", copied. target: NULL or "" = syslog facility mail; a word without '/' = that syslog
+ * facility ("local5"); "/dev/stdout"; else a file path (appended, created 0644). Until log_open() lines go to stderr.
+ * Returns false (and stays on stderr) when the file cannot be opened or the facility is unknown. */
 bool log_open(const char *ident, const char *target);
-void log_reopen(void); /* after rotation */
+void log_reopen(void); /* after rotation; keeps the old file when the new one cannot be opened */
 void log_verbose(bool on);
 
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -22,6 +22,7 @@ void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));  /* "
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "error: ..." */
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* only with log_verbose */
 void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn)); /* "fatal: ...", exit 1 */
+/* log_fatal() says it on stderr, too, unless the log is stdout; for whoever started us, until he is gone. */
 void log_flush(void);
 
 #endif
