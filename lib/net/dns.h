@@ -41,10 +41,12 @@ struct dns_answer {
 	const char *why;  /* static text for DNS_TEMPFAIL and DNS_BADNAME */
 };
 
-/* servers: "", or blank/comma separated "addr" or "addr:port" / "addr@port" to forward to; empty: /etc/resolv.conf. hosts: path of
- * a hosts file, or NULL. Once per process, after loop_init(). 0, or -1 with *e. */
+/* servers: "", or blank/comma separated "addr" or "addr:port" / "addr@port" to forward to; empty: the name servers of
+ * /etc/resolv.conf. Once per process, after loop_init(); the resolver itself is made with the first question. 0, or -1 with *e. */
 int dns_init(const char *servers, struct err *e);
-void dns_done(void);
+/* Before the first question: file with the root's key. Without one nothing is validated and no answer is "secure". */
+void dns_trust(const char *anchor_file);
+void dns_done(void); /* no question may be open */
 /* Ask. The answer lives in a. Suspends. Never fails otherwise than in answer->result. */
 void dns_ask(struct arena *a, struct str name, enum dns_type type, int64_t deadline, struct dns_answer *answer);
 

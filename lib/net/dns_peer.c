@@ -1,0 +1,158 @@
+/* lib/net/dns_peer.c - hosts and addresses: forward lookups of both families at once, reverse names, and who a client is. */
+#include <string.h>
+
+#include "lib/net/dns.h"
+#include "lib/net/dns_ask.h"
+#include "lib/net/sock.h"
+
+#define ADDRESSES_MAX 64
+#define PTR_TRIED 4 /* PTR names whose forward lookup may confirm a client */
+
+static void add_address(struct sock_addr *to, enum dns_type type, struct str data)
+{
+	memset(to, 0, sizeof *to);
+	if (type == DNS_A) {
+		to->len = sizeof to->u.in;
+		to->u.in.sin_family = AF_INET;
+		memcpy(&to->u.in.sin_addr, data.p, sizeof to->u.in.sin_addr);
+	} else {
+		to->len = sizeof to->u.in6;
+		to->u.in6.sin6_family = AF_INET6;
+		memcpy(&to->u.in6.sin6_addr, data.p, sizeof to->u.in6.sin6_addr);
+	}
+}
+
+/* What two answers mean together: one that has addresses wins, then the one that may still get some. */
+static enum dns_result join_results(enum dns_result a, enum dns_result b)
+{
+	static const int rank[] = { [DNS_OK] = 4, [DNS_TEMPFAIL] = 3, [DNS_NODATA] = 2, [DNS_NXDOMAIN] = 1, [DNS_BADNAME] = 0 };
+
+	return rank[a] > rank[b] ? a : b;
+}
+
+enum dns_result dns_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count)
+{
+	static const enum dns_type types[] = { DNS_A, DNS_AAAA };
+	struct dns_question q[2];
+	enum dns_result all = DNS_BADNAME;
+
+	*addrs = arena_alloc(a, ADDRESSES_MAX * sizeof **addrs);
+	*count = 0;
+	for (unsigned i = 0; i < 2; i++)
+		if (families & 1u << i)
+			dns_question_start(&q[i], host, types[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		struct dns_answer answer;
+
+		if (!(families & 1u << i))
+			continue;
+		dns_question_finish(&q[i], a, deadline, &answer);
+		for (size_t k = 0; k < answer.count && *count < ADDRESSES_MAX; k++)
+			add_address(&(*addrs)[(*count)++], types[i], answer.records[k].data);
+		all = join_results(all, answer.result);
+	}
+	return all;
+}
+
+static bool parse_address(struct str ip, struct sock_addr *out)
+{
+	struct err e = ERR_INIT;
+
+	if (str_startsi(ip, STR("IPv6:")))
+		ip = str_skip(ip, 5);
+	if (sock_parse_ip(ip, 0, out, &e) < 0)
+		return false;
+	if (out->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&out->u.in6.sin6_addr))
+		add_address(out, DNS_A, str_n((const char *)&out->u.in6.sin6_addr + 12, 4));
+	return true;
+}
+
+bool dns_reverse_name(struct str ip, struct str zone, struct buf *out)
+{
+	static const char digits[] = "0123456789abcdef";
+	struct sock_addr a;
+	const unsigned char *b;
+
+	if (!parse_address(ip, &a))
+		return false;
+	if (a.u.sa.sa_family == AF_INET) {
+		b = (const unsigned char *)&a.u.in.sin_addr;
+		buf_addf(out, "%u.%u.%u.%u.", b[3], b[2], b[1], b[0]);
+	} else {
+		b = (const unsigned char *)&a.u.in6.sin6_addr;
+		for (int i = 15; i >= 0; i--)
+			buf_addf(out, "%c.%c.", digits[b[i] & 15], digits[b[i] >> 4]);
+	}
+	if (zone.n > 0)
+		buf_add(out, zone);
+	else
+		buf_addz(out, a.u.sa.sa_family == AF_INET ? "in-addr.arpa" : "ip6.arpa");
+	return true;
+}
+
+static bool same_address(const struct sock_addr *a, const struct sock_addr *b)
+{
+	if (a->u.sa.sa_family != b->u.sa.sa_family)
+		return false;
+	if (a->u.sa.sa_family == AF_INET)
+		return memcmp(&a->u.in.sin_addr, &b->u.in.sin_addr, sizeof a->u.in.sin_addr) == 0;
+	return memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof a->u.in6.sin6_addr) == 0;
+}
+
+/* A name that may stand in logs and headers as a host: LDH labels and '_', not an address in disguise. */
+static bool plausible_host(struct str name)
+{
+	struct sock_addr a;
+
+	if (name.n == 0 || name.n > 255 || parse_address(name, &a))
+		return false;
+	for (size_t i = 0; i < name.n; i++) {
+		char c = name.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'))
+			return false;
+	}
+	return true;
+}
+
+static int confirm(struct arena *a, struct str name, const struct sock_addr *peer, int64_t deadline)
+{
+	struct sock_addr *addrs;
+	size_t count;
+	enum dns_result result = dns_addresses(a, name, peer->u.sa.sa_family == AF_INET ? 1 : 2, deadline, &addrs, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (same_address(&addrs[i], peer))
+			return 2;
+	return result == DNS_TEMPFAIL ? 4 : 5;
+}
+
+int dns_peer_name(struct arena *a, struct str ip, int64_t deadline, struct str *name, struct str *reverse)
+{
+	struct sock_addr peer;
+	struct dns_answer answer;
+	struct buf question = { 0 };
+	int code = 5;
+
+	*name = *reverse = STR("unknown");
+	if (!parse_address(ip, &peer) || !dns_reverse_name(ip, STR_NONE, &question))
+		return 5;
+	dns_ask(a, buf_str(&question), DNS_PTR, deadline, &answer);
+	buf_done(&question);
+	if (answer.result == DNS_TEMPFAIL)
+		return 4;
+	for (size_t i = 0; i < answer.count && i < PTR_TRIED && code != 2; i++) {
+		struct str candidate = answer.records[i].name;
+		int one;
+
+		if (!plausible_host(candidate))
+			continue;
+		if (str_eqz(*reverse, "unknown"))
+			*reverse = candidate;
+		one = confirm(a, candidate, &peer, deadline);
+		if (one == 2)
+			*reverse = *name = candidate;
+		code = one < code ? one : code;
+	}
+	return code;
+}
