@@ -53,8 +53,11 @@ void wire_put_u32(struct buf *b, uint32_t v)
 
 void wire_put_u64(struct buf *b, uint64_t v)
 {
-	wire_put_u32(b, (uint32_t)v);
-	wire_put_u32(b, (uint32_t)(v >> 32));
+	char p[8];
+
+	store_u32(p, (uint32_t)v);
+	store_u32(p + 4, (uint32_t)(v >> 32));
+	buf_addn(b, p, sizeof p);
 }
 
 void wire_put_str(struct buf *b, struct str s)

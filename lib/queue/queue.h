@@ -69,15 +69,20 @@ struct queue_message {
 
 /* The superblock and envelope bytes for m whose content lies at the offsets given in m: for a message in memory the writer calls
  * queue_encode() and writes superblock, header, body, envelope with one writev at offset 0. content_crc: crc32c of header block then body.
- * out_super gets QUEUE_SUPER_SIZE bytes, out_env the envelope. Offsets header_at, body_at, envelope_at must be set. */
+ * out_super gets QUEUE_SUPER_SIZE bytes, out_env the envelope. header_at, header_size, body_at, body_size, envelope_at must be set;
+ * envelope_size, status_at and the recipients' index and mark_at are filled in, so that m is fit for notify_send(). A message that
+ * streams to its file writes content, then envelope, then the superblock (until then offset 0 must stay zero), then syncs. */
 #define QUEUE_SUPER_SIZE 128
-void queue_encode(const struct queue_message *m, uint32_t content_crc, struct buf *out_super, struct buf *out_env);
+void queue_encode(struct queue_message *m, uint32_t content_crc, struct buf *out_super, struct buf *out_env);
 
 /* ---- reading ---- */
 
 /* Load superblock, envelope and done marks from an open message file into a. verify_content also checks the content's checksum.
  * 0; -1 with *e (PERM: damaged or incomplete, text says what; TEMP: could not be read). Blocking: offload() it. */
 int queue_load(int fd, const char *id, bool verify_content, struct arena *a, struct queue_message *m, struct err *e);
+
+/* Has the file got as far as a superblock? False: it is being written, or was abandoned; true says nothing about its soundness. */
+bool queue_begun(int fd);
 
 /* ---- status: qmgr only, after cleanup's commit ---- */
 
@@ -94,6 +99,11 @@ int queue_append_status(int fd, const struct queue_status *st, size_t count, str
 /* All complete status records, oldest first; a torn last one is ignored. */
 int queue_load_status(int fd, const struct queue_message *m, struct arena *a, struct queue_status **st, size_t *count, struct err *e);
 
+/* Keep the latest record of each recipient (and of each kind of delay warning) when the records have grown out of proportion: more than
+ * QUEUE_STATUS_MAX octets and more than one attempt's worth. Best effort; not crash safe towards the records, which are history only. */
+#define QUEUE_STATUS_MAX (256 * 1024)
+int queue_trim_status(int fd, const struct queue_message *m, struct err *e);
+
 /* ---- directories ---- */
 
 #define QUEUE_BUCKET_S 64 /* seconds of due time that share a directory below deferred/ */
@@ -103,6 +113,9 @@ int queue_deferred_path(int64_t due_s, const char *id, struct buf *out, struct e
 /* Visit every message file name of one queue ("incoming", "deferred" with all buckets...). fn gets the path below the queue directory
  * and the id; returning nonzero stops. Working directory = queue directory. Blocking. */
 int queue_visit(const char *queue, int (*fn)(void *ctx, const char *path, const char *id), void *ctx, struct err *e);
+/* The buckets of deferred/, in no order: fn gets "deferred/<bucket>" and the bucket's name. As queue_visit(). */
+int queue_visit_buckets(int (*fn)(void *ctx, const char *path, const char *name), void *ctx, struct err *e);
+int64_t queue_bucket_due(const char *name); /* seconds since 1970 when everything in the bucket is due; -1: not a bucket's name */
 /* Find an id in any queue: fills path. False: nowhere. Blocking. */
 bool queue_find(const char *id, struct buf *path);
 
