@@ -18,6 +18,7 @@ const struct param params_identity[] = {
 	{ "dns_hosts_file", PARAM_STR, "/etc/hosts", 0, 0, "", "Hosts file that goes before the DNS; empty: none" },
 	{ "dns_servers", PARAM_STR, "", 0, 0, "",
 		"Name servers to ask, \"address\" or \"address:port\"; empty: those of /etc/resolv.conf" },
+	{ "dns_trust_anchor_file", PARAM_STR, "", 0, 0, "", "DNSSEC root key for DANE; empty: answers are not validated" },
 	{ "export_environment", PARAM_STR, "TZ MAIL_CONFIG LANG", 0, 0, "", "Environment that commands started for mail get" },
 	{ "helpful_warnings", PARAM_BOOL, "yes", 0, 0, "", "Warn about settings that are likely mistakes" },
 	{ "import_environment", PARAM_STR,
