@@ -35,6 +35,7 @@ struct str addr_quote(struct arena *a, struct str address);
 bool addr_domain_valid(struct str domain);   /* hostname syntax or address literal; labels <= 63, total <= 255 */
 bool addr_hostname_valid(struct str name);   /* LDH labels (and '_'), no literal */
 bool addr_literal(struct str domain, struct str *ip); /* "[1.2.3.4]" or "[IPv6:...]" */
+bool addr_is_atext(unsigned char c);         /* may stand unquoted in a local part (octets above 127 too) */
 
 /* RFC 3461 xtext. decode: false on bad syntax. */
 void addr_xtext_encode(struct buf *out, struct str in);

@@ -1,0 +1,148 @@
+/* lib/mail/addr.c - taking addresses apart: extensions, quoting, xtext. Paths of SMTP are in path.c. */
+#include "lib/mail/addr.h"
+
+#include <string.h>
+
+struct addr addr_split(struct str address)
+{
+	ptrdiff_t at = str_rchr(address, '@');
+
+	/* Behind the last '@' of a quoted string comes its closing quote: then it separates nothing. */
+	if (at < 0 || str_chr(str_skip(address, (size_t)at), '"') >= 0)
+		return (struct addr){ address, STR_NONE };
+	return (struct addr){ str_sub(address, 0, (size_t)at), str_skip(address, (size_t)at + 1) };
+}
+
+/* Names that mean the same with and without what looks like an extension: they are never split. */
+static bool is_indivisible(struct str local, const char *delimiters)
+{
+	static const char *const names[] = { "postmaster", "mailer-daemon", "double-bounce" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		if (str_eqiz(local, names[i]))
+			return true;
+	}
+	return strchr(delimiters, '-') != NULL && (str_startsi(local, STR("owner-")) || str_endsi(local, STR("-request")));
+}
+
+struct str addr_base(struct str local, const char *delimiters, struct str *ext)
+{
+	ptrdiff_t at = *delimiters != '\0' ? str_any(local, delimiters) : -1;
+
+	*ext = STR_NONE;
+	if (at <= 0 || is_indivisible(local, delimiters))
+		return local;
+	*ext = str_skip(local, (size_t)at);
+	return str_sub(local, 0, (size_t)at);
+}
+
+/* Copy s without quotes and with quoted pairs resolved. */
+static struct str unquoted(struct arena *a, struct str s, struct str tail)
+{
+	char *p = arena_alloc(a, s.n + tail.n + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '"')
+			continue;
+		if (s.p[i] == '\\' && i + 1 < s.n)
+			i++;
+		p[n++] = s.p[i];
+	}
+	if (tail.n > 0)
+		memcpy(p + n, tail.p, tail.n);
+	return str_n(p, n + tail.n);
+}
+
+struct str addr_unquote(struct arena *a, struct str address)
+{
+	struct addr parts = addr_split(address);
+
+	if (str_any(parts.local, "\"\\") < 0)
+		return address;
+	return unquoted(a, parts.local, str_skip(address, parts.local.n));
+}
+
+bool addr_is_atext(unsigned char c)
+{
+	if (c <= ' ' || c == 127)
+		return false;
+	return c > 127 || strchr("()<>[]:;@\\,.\"", c) == NULL;
+}
+
+/* RFC 5321 Dot-string: atoms with single dots between them. */
+static bool is_dot_string(struct str s)
+{
+	bool dot = true;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '.' ? dot : !addr_is_atext((unsigned char)s.p[i]))
+			return false;
+		dot = s.p[i] == '.';
+	}
+	return !dot;
+}
+
+struct str addr_quote(struct arena *a, struct str address)
+{
+	ptrdiff_t at = str_rchr(address, '@'); /* an internal form has no quotes: the last '@' it is */
+	struct str local = at < 0 ? address : str_sub(address, 0, (size_t)at);
+	struct str tail = str_skip(address, local.n);
+	char *p;
+	size_t n = 0;
+
+	if (address.n == 0 || is_dot_string(local))
+		return address;
+	p = arena_alloc(a, 2 * local.n + tail.n + 3);
+	p[n++] = '"';
+	for (size_t i = 0; i < local.n; i++) {
+		if (local.p[i] == '"' || local.p[i] == '\\')
+			p[n++] = '\\';
+		p[n++] = local.p[i];
+	}
+	p[n++] = '"';
+	if (tail.n > 0)
+		memcpy(p + n, tail.p, tail.n);
+	return str_n(p, n + tail.n);
+}
+
+/* ---- xtext ---- */
+
+void addr_xtext_encode(struct buf *out, struct str in)
+{
+	for (size_t i = 0; i < in.n; i++) {
+		unsigned char c = (unsigned char)in.p[i];
+
+		if (c <= ' ' || c >= 127 || c == '+' || c == '=')
+			buf_addf(out, "+%02X", (unsigned)c);
+		else
+			buf_addc(out, (char)c);
+	}
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool addr_xtext_decode(struct buf *out, struct str in)
+{
+	size_t was = out->n;
+
+	while (in.n > 0) {
+		unsigned char c = (unsigned char)in.p[0];
+		int high = in.n >= 3 ? hex_digit(in.p[1]) : -1, low = in.n >= 3 ? hex_digit(in.p[2]) : -1;
+
+		if (c <= ' ' || c >= 127 || (c == '+' && (high < 0 || low < 0))) {
+			buf_truncate(out, was);
+			return false;
+		}
+		buf_addc(out, (char)(c == '+' ? high * 16 + low : c));
+		in = str_skip(in, c == '+' ? 3 : 1);
+	}
+	return true;
+}
