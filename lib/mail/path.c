@@ -95,10 +95,34 @@ static bool at(const struct path *p, char c)
 	return p->rest.n > 0 && p->rest.p[0] == c;
 }
 
+/* Octets of the comment at the front of s, nested ones included, or 0 when it has no end. */
+static size_t comment_size(struct str s)
+{
+	size_t depth = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '(')
+			depth++;
+		else if (s.p[i] == ')' && --depth == 0)
+			return i + 1;
+		else if (s.p[i] == '\\')
+			i++;
+	}
+	return 0;
+}
+
+/* Blanks at the edges of a path, and the comments of RFC 822 unless STRICT. */
 static void skip_blanks(struct path *p)
 {
-	while (at(p, ' ') || at(p, '\t'))
-		p->rest = str_skip(p->rest, 1);
+	for (;;) {
+		size_t n = at(p, ' ') || at(p, '\t') ? 1 : 0;
+
+		if (at(p, '(') && !(p->flags & ADDR_STRICT))
+			n = comment_size(p->rest);
+		if (n == 0)
+			return;
+		p->rest = str_skip(p->rest, n);
+	}
 }
 
 /* "@a,@b:" - RFC 5321 appendix C: accepted, and forgotten. */
@@ -139,6 +163,17 @@ static size_t quoted_size(struct str s, bool utf8)
 	return 0;
 }
 
+/* Octets that stand in a bare local part. Without STRICT also control characters: not worth a lost message, and quoted on the way out.
+ * The ones that could break a line are never taken. */
+static bool is_local_char(unsigned char c, unsigned flags)
+{
+	if (c > 127)
+		return flags & ADDR_UTF8;
+	if (c < ' ' && !(flags & ADDR_STRICT))
+		return c != '\0' && c != '\t' && c != '\r' && c != '\n';
+	return addr_is_atext(c);
+}
+
 /* A run of atoms and dots. Dots in odd places are common in the wild and harmless: only STRICT minds. */
 static size_t dot_string_size(struct str s, unsigned flags)
 {
@@ -148,7 +183,7 @@ static size_t dot_string_size(struct str s, unsigned flags)
 	for (i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
-		if (c == '.' ? dot && (flags & ADDR_STRICT) : !addr_is_atext(c) || (c > 127 && !(flags & ADDR_UTF8)))
+		if (c == '.' ? dot && (flags & ADDR_STRICT) : !is_local_char(c, flags))
 			break;
 		dot = c == '.';
 	}
@@ -181,7 +216,7 @@ static bool take_local(struct path *p, struct str *local)
 
 static bool is_domain_end(unsigned char c)
 {
-	return c <= ' ' || c == '>' || c == ',' || c == ';' || c == '<' || c == '"';
+	return c <= ' ' || c == '>' || c == ',' || c == ';' || c == '<' || c == '"' || c == '(';
 }
 
 static bool take_domain(struct path *p, struct str *domain)
@@ -200,6 +235,21 @@ static bool take_domain(struct path *p, struct str *domain)
 	return hostname_valid(name, p->flags & ADDR_UTF8) || refuse(p, "Bad domain name");
 }
 
+/* "a@b@c": what stands before the last '@' is the local part, as Postfix has it; whether to route it is the resolver's question. */
+static void take_earlier_ats(struct path *p, struct str *local)
+{
+	struct str from = str_n(local->p, local->n + p->rest.n);
+
+	while (at(p, '@') && !(p->flags & ADDR_STRICT)) {
+		size_t n = dot_string_size(str_skip(p->rest, 1), p->flags);
+
+		if (n == 0 || n + 1 >= p->rest.n || p->rest.p[n + 1] != '@')
+			return;
+		p->rest = str_skip(p->rest, n + 1);
+		*local = str_sub(from, 0, local->n + n + 1);
+	}
+}
+
 static bool take_mailbox(struct path *p, struct addr *out)
 {
 	if (p->rest.n == 0 || (p->bracket && at(p, '>')))
@@ -209,6 +259,7 @@ static bool take_mailbox(struct path *p, struct addr *out)
 	skip_blanks(p);
 	if (!take_local(p, &out->local))
 		return false;
+	take_earlier_ats(p, &out->local);
 	if (!at(p, '@'))
 		return true;
 	p->rest = str_skip(p->rest, 1);

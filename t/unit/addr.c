@@ -62,7 +62,17 @@ static const struct {
 	{ "<\xc3\xa4@example.org>", ADDR_UTF8, 16, "\xc3\xa4", "example.org" },
 	{ "<ann@\xc3\xa4.example>", ADDR_UTF8, 16, "ann", "\xc3\xa4.example" },
 	{ "<\xc3@example.org>", ADDR_UTF8, -1, "-", "-" },
-	{ "<a\x01@example.org>", 0, -1, "-", "-" },
+	{ "<a\x01@example.org>", 0, 16, "a\x01", "example.org" },
+	{ "<a\x01@example.org>", ADDR_STRICT, -1, "-", "-" },
+	{ "<a\r@example.org>", 0, -1, "-", "-" },
+	{ "<a\177@example.org>", 0, -1, "-", "-" },
+	{ "<a@b@example.org>", 0, 17, "a@b", "example.org" },
+	{ "<a@b@c.@example.org>", 0, 20, "a@b@c.", "example.org" },
+	{ "<a@b@example.org>", ADDR_STRICT, -1, "-", "-" },
+	{ "<a@@example.org>", 0, -1, "-", "-" },
+	{ "<(comment)ann@example.org (\\) (x)) >", 0, 36, "ann", "example.org" },
+	{ "<(comment)ann@example.org>", ADDR_STRICT, -1, "-", "-" },
+	{ "<(comment ann@example.org>", 0, -1, "-", "-" },
 	{ "<\"a\rb\"@example.org>", 0, -1, "-", "-" },
 };
 
