@@ -84,7 +84,14 @@ static int syslog_connect(void)
 
 static int file_open(const char *path)
 {
-	return open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+	int fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0644);
+	if (fd >= 0)
+		(void)fchmod(fd, 0644); /* daemons have a strict umask; reading the log is for more than the mail owner */
+	return fd;
 }
 
 /* Our standard output as an open file of its own, so that making it non-blocking does not hit others who share it. A socket

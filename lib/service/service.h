@@ -1,9 +1,12 @@
 /* lib/service/service.h - the skeleton every daemon shares: arguments from master, configuration, privilege drop, accept, one fiber per connection,
  * drain on reload or stop.
  *
- * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT -o name=value ... [args]" with the listening sockets as descriptors 4...
- * and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when ready, 'S' before clean exit. The working
- * directory is the queue directory. SIGTERM and master's death mean: accept no more, finish sessions, leave.
+ * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT [-m CLIENTS] [-q] [-r] -o name=value ... [-- args]" with the listening
+ * sockets as descriptors 4... and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when
+ * ready, 'S' before clean exit. The working directory is the queue directory. SIGTERM and master's death mean: accept no more, finish
+ * sessions, leave. -m: this process's share of the service's clients at once; -q: standard error is closed once ready (master runs in the
+ * background); -r: chroot column of master.cf. Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
+ * fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
  */
 #ifndef GATEPOST_LIB_SERVICE_SERVICE_H
 #define GATEPOST_LIB_SERVICE_SERVICE_H
@@ -17,7 +20,8 @@
 
 struct service {
 	const char *command; /* "smtpd": the log tag's second part */
-	/* After configuration is read, before privileges drop: open tables, certificates; errors end the process through log_fatal. */
+	/* After configuration is read and the loop made, before privileges drop: open tables, certificates; errors end the process through
+	 * log_fatal. May be NULL. */
 	void (*init)(const struct conf *c);
 	/* After the drop, in a first fiber, before connections are taken: start background fibers, DNS, pools. May be NULL. */
 	void (*start)(const struct conf *c);
@@ -31,7 +35,8 @@ struct service {
 enum {
 	SERVICE_KEEP_ROOT = 1, /* local, virtual, pipe: stays root to become the recipient */
 	SERVICE_DNS = 2,       /* wants dns_init() */
-	SERVICE_ACCEPT_MANUAL = 4 /* serve() is not used; the role reads its sockets itself */
+	SERVICE_ACCEPT_MANUAL = 4, /* serve() is not used; the role reads its sockets itself */
+	SERVICE_MAY_CHROOT = 8 /* opens nothing outside of the queue directory after init(): the chroot column of master.cf is obeyed */
 };
 
 int service_main(int argc, char **argv, const struct service *s); /* the daemon's main() returns this */

@@ -1,0 +1,287 @@
+/* lib/service/service.c - the life of a daemon: start, serve, drain, leave.
+ * A worker that loses its master finishes its sessions and leaves: a new master has new workers.
+ */
+#include "lib/service/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <event2/event.h>
+
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/net/dns.h"
+#include "lib/net/fiber.h"
+#include "lib/net/loop.h"
+#include "lib/service/parts.h"
+
+static struct {
+	const struct service *what;
+	struct service_options options;
+	struct conf *conf;
+	struct event *control;
+	bool started;  /* start() has returned */
+	bool draining;
+	bool drained;  /* drain() has returned */
+} self;
+
+/* ---- what roles may ask ---- */
+
+const char *service_name(void)
+{
+	return self.options.name;
+}
+
+const char *const *service_args(size_t *count)
+{
+	*count = self.options.arg_count;
+	return self.options.args;
+}
+
+const struct conf *service_conf(void)
+{
+	return self.conf;
+}
+
+bool service_draining(void)
+{
+	return self.draining;
+}
+
+unsigned service_sessions(void)
+{
+	return acceptor_sessions();
+}
+
+unsigned service_listener_count(void)
+{
+	return self.options.listener_count;
+}
+
+int service_listener(unsigned i)
+{
+	check(i < self.options.listener_count);
+	return SERVICE_LISTEN_FD + (int)i;
+}
+
+/* ---- talking to master ---- */
+
+static void tell_master(char what)
+{
+	if (self.options.supervised && send(SERVICE_CONTROL_FD, &what, 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		log_debug("cannot tell master '%c': %s", what, strerror(errno));
+}
+
+/* ---- the end ---- */
+
+static void leave_if_done(void)
+{
+	if (self.draining && self.drained && acceptor_sessions() == 0)
+		loop_stop();
+}
+
+static void drain_fiber(void *arg)
+{
+	(void)arg; /* there is one service */
+	if (self.what->drain != NULL)
+		self.what->drain();
+	self.drained = true;
+	leave_if_done();
+}
+
+/* A process told to leave before start() has returned has served nobody yet: it leaves when start() is through. */
+static void drain(void)
+{
+	if (self.draining)
+		return;
+	self.draining = true;
+	acceptor_stop();
+	if (self.started)
+		fiber_start("drain", drain_fiber, NULL);
+}
+
+static void on_term(void *arg)
+{
+	(void)arg; /* there is one service */
+	drain();
+}
+
+static void on_control(evutil_socket_t fd, short what, void *arg)
+{
+	char c;
+	ssize_t n = recv(fd, &c, 1, MSG_DONTWAIT);
+
+	(void)what; /* always readable */
+	(void)arg;  /* there is one service */
+	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+		return;
+	event_del(self.control);
+	drain();
+}
+
+/* ---- the beginning ---- */
+
+static void on_log_reopen(void *arg)
+{
+	(void)arg; /* there is one log */
+	log_reopen();
+}
+
+static void on_dump(void *arg)
+{
+	(void)arg; /* all fibers */
+	log_info("service %s: %u sessions, %zu fibers", service_name(), acceptor_sessions(), fiber_count());
+	fiber_dump();
+}
+
+static void on_nothing(void *arg)
+{
+	(void)arg; /* handled rather than ignored, so that commands we start have the default */
+}
+
+static void flush_idle(void *arg)
+{
+	(void)arg; /* there is one log */
+	log_flush();
+}
+
+static void catch_signals(void)
+{
+	loop_on_signal(SIGTERM, on_term, NULL);
+	loop_on_signal(SIGUSR1, on_log_reopen, NULL);
+	loop_on_signal(SIGUSR2, on_dump, NULL);
+	loop_on_signal(SIGHUP, on_nothing, NULL);
+	/* A terminal's ^C goes to master, too, which then tells us. */
+	loop_on_signal(SIGINT, self.options.supervised ? on_nothing : on_term, NULL);
+}
+
+static void ignore_pipe(int signum)
+{
+	(void)signum; /* SIGPIPE: write() says EPIPE, too */
+}
+
+static void open_log(void)
+{
+	const char *target = conf_str(self.conf, "maillog_file");
+	char ident[80];
+
+	snprintf(ident, sizeof ident, "%s/%s", conf_str(self.conf, "syslog_name"), self.what->command);
+	tzset(); /* while the zone file can be read */
+	if (*target == '\0')
+		target = conf_str(self.conf, "syslog_facility");
+	if (!log_open(ident, target))
+		log_fatal("cannot log to %s: %s", target, strerror(errno));
+	log_verbose(self.options.verbose);
+}
+
+static void load_conf(int argc, char **argv)
+{
+	struct err e = ERR_INIT;
+	const struct service_options *o = &self.options;
+	char ident[80];
+
+	snprintf(ident, sizeof ident, "gatepost/%s", self.what->command);
+	log_open(ident, NULL); /* until we know better */
+	if (options_parse(argc, argv, self.what->command, &self.options, &e) < 0)
+		log_fatal("%s", e.text);
+	self.conf = conf_load(o->conf_dir, o->overrides, o->override_count, NULL, NULL, &e); /* warnings were master's, once */
+	if (self.conf == NULL)
+		log_fatal("%s", e.text);
+	open_log();
+	if (chdir(conf_str(self.conf, "queue_directory")) < 0)
+		log_fatal("cannot change to queue_directory %s: %s", conf_str(self.conf, "queue_directory"), strerror(errno));
+}
+
+/* Descriptors from master must not reach programs that a role starts. */
+static void own_descriptors(void)
+{
+	const struct service_options *o = &self.options;
+
+	for (int fd = SERVICE_CONTROL_FD; o->supervised && fd < SERVICE_LISTEN_FD + (int)o->listener_count; fd++) {
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+			log_fatal("descriptor %d from master: %s", fd, strerror(errno));
+	}
+}
+
+/* Everything that needs the privileges or the whole file system, then without them. */
+static void prepare(void)
+{
+	struct err e = ERR_INIT;
+	const struct service *s = self.what;
+	bool chroot = self.options.chroot && (s->flags & SERVICE_MAY_CHROOT);
+
+	if (s->init != NULL)
+		s->init(self.conf);
+	if ((s->flags & SERVICE_DNS) && dns_init(conf_str(self.conf, "dns_servers"), &e) < 0)
+		log_fatal("DNS: %s", e.text);
+	if (privilege_drop(conf_str(self.conf, "mail_owner"), s->flags & SERVICE_KEEP_ROOT, chroot ? conf_str(self.conf, "queue_directory") : NULL,
+		    &e) < 0)
+		log_fatal("%s", e.text);
+}
+
+static void close_stderr(void)
+{
+	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	if (null < 0)
+		return;
+	dup2(null, STDERR_FILENO);
+	close(null);
+}
+
+static void watch_master(void)
+{
+	self.control = event_new(loop_base(), SERVICE_CONTROL_FD, EV_READ | EV_PERSIST, on_control, NULL);
+	check(self.control != NULL);
+	event_add(self.control, NULL);
+}
+
+static void first_fiber(void *arg)
+{
+	struct acceptor_settings set = {
+		.service = self.what,
+		.listener_count = self.options.listener_count,
+		.max_clients = self.options.max_clients,
+		.max_use = conf_int(self.conf, "max_use"),
+		.on_idle = leave_if_done,
+		.on_used_up = drain,
+	};
+
+	(void)arg; /* there is one service */
+	if (self.what->start != NULL)
+		self.what->start(self.conf);
+	self.started = true;
+	if (self.draining) {
+		drain_fiber(NULL);
+		return;
+	}
+	if (self.what->serve != NULL && !(self.what->flags & SERVICE_ACCEPT_MANUAL))
+		acceptor_start(&set);
+	tell_master('R');
+	if (self.options.quiet)
+		close_stderr();
+}
+
+int service_main(int argc, char **argv, const struct service *s)
+{
+	struct sigaction sa = { .sa_handler = ignore_pipe, .sa_flags = SA_RESTART };
+
+	self.what = s;
+	sigaction(SIGPIPE, &sa, NULL);
+	load_conf(argc, argv);
+	umask(077);
+	own_descriptors();
+	privilege_raise_descriptors();
+	loop_init();
+	catch_signals();
+	loop_on_idle(flush_idle, NULL);
+	prepare();
+	if (self.options.supervised)
+		watch_master();
+	fiber_start("start", first_fiber, NULL);
+	loop_run();
+	tell_master('S');
+	log_flush();
+	return 0;
+}
