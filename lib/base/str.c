@@ -179,9 +179,15 @@ struct str str_word_braced(struct str *rest)
 
 	while (rest->n > 0 && in_set(rest->p[0], separators))
 		*rest = str_skip(*rest, 1);
-	if (rest->n == 0 || rest->p[0] != '{')
-		return str_word(rest, separators);
-	word = str_sub(*rest, 0, group_size(*rest));
+	if (rest->n > 0 && rest->p[0] == '{') {
+		word = str_sub(*rest, 0, group_size(*rest));
+	} else {
+		size_t n = 0;
+
+		while (n < rest->n && !in_set(rest->p[n], separators)) /* "inline:{ a = b }" is one word as well */
+			n += rest->p[n] == '{' ? group_size(str_skip(*rest, n)) : 1;
+		word = str_sub(*rest, 0, n);
+	}
 	*rest = str_skip(*rest, word.n);
 	return word;
 }

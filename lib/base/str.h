@@ -54,7 +54,7 @@ struct str str_cut(struct str *rest, char sep);
 /* Next run of bytes not in set; leading bytes in set are skipped. Empty result: nothing left. */
 struct str str_word(struct str *rest, const char *set);
 /* Like str_word() for Postfix lists (blank or comma separated) but a "{ ... }" group, braces nested, is one
- * word, braces kept. Unbalanced braces: the rest is one word. */
+ * word or part of one ("inline:{ a = b }"), braces kept. Unbalanced braces: the rest is one word. */
 struct str str_word_braced(struct str *rest);
 struct str str_trim(struct str s); /* without leading and trailing blank, tab, CR, LF */
 
