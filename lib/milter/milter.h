@@ -23,6 +23,7 @@ struct milter_settings {   /* one filter as configured; process lifetime */
 	int64_t connect_ms, command_ms, content_ms;
 	enum milter_default on_failure;
 	unsigned version;      /* 2, 3, 4, 6 */
+	bool no_header_reply;  /* never wait for answers to headers (milter_protocol = N, no_header_reply) */
 };
 
 struct milter_chain {      /* smtpd_milters or non_smtpd_milters, parsed; process lifetime */
@@ -37,7 +38,8 @@ enum milter_stage { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTE
 
 /* Which macros are sent at each stage by default (milter_connect_macros ...): lists as in main.cf. */
 struct milter_macros {
-	const char *names[MILTER_STAGES];
+	const char *names[MILTER_STAGES]; /* NULL: none */
+	const char *defaults;             /* milter_macro_defaults, "name=value" list: used where the macro has no value; NULL: none */
 };
 
 enum milter_verdict {
@@ -50,20 +52,29 @@ enum milter_verdict {
 struct milter_answer {
 	enum milter_verdict verdict;
 	struct code code;   /* with MILTER_REPLY, MILTER_HANGUP */
-	struct str text;    /* reply text; lines separated by LF; lives in the session's arena until the next call */
-	const char *filter; /* whose verdict */
+	struct str text;    /* reply text; lines separated by LF; good until the next call */
+	const char *filter; /* whose verdict; NULL with MILTER_GO_ON */
+	bool hold;          /* with MILTER_GO_ON: a filter failed and its default action is quarantine: the message goes to the hold queue
+	                       (milter_content() tells it to milter_mail.quarantine as well) */
 };
 
 struct milter_session;
 
+/* "accept", "tempfail" ... False: no such action. */
+bool milter_default_parse(struct str word, enum milter_default *out);
+/* milter_protocol: "6", "6, no_header_reply". False: bad. */
+bool milter_protocol_parse(struct str words, unsigned *version, bool *no_header_reply);
 /* Parse the main.cf list: endpoints, "{ endpoint, connect_timeout=5s, default_action=accept, ... }". defaults: the milter_* parameters. */
 int milter_chain_parse(struct arena *a, const char *value, const struct milter_settings *defaults, struct milter_chain *out, struct err *e);
 
 struct milter_session *milter_session_new(struct arena *life, const struct milter_chain *chain, const struct milter_macros *macros,
 	milter_macro_fn *macro, void *macro_ctx);
-void milter_session_close(struct milter_session *s); /* ABORT where due, QUIT, close; does not wait for answers */
+/* The client left: ABORT where due (an open transaction, then the HELO state), QUIT, close. Does not wait for answers. */
+void milter_session_close(struct milter_session *s);
+void milter_session_quit(struct milter_session *s); /* the same with QUIT alone: for mail that came without SMTP */
 
-/* Envelope stages. family: '4', '6', 'L', 'U'. args: ESMTP parameters as strings. */
+/* Envelope stages. family: '4', '6', 'L', 'U'. args: ESMTP parameters as strings. A refusal at connect or helo stands: every later event gets
+ * the same answer. After MILTER_DISCARD the filters hear nothing more of the message. sender, rcpt: as the client wrote them ("<a@b>"). */
 void milter_connect(struct milter_session *s, struct str name, char family, uint16_t port, struct str addr, struct milter_answer *out);
 void milter_helo(struct milter_session *s, struct str helo, struct milter_answer *out);
 void milter_mail(struct milter_session *s, struct str sender, const struct str *args, size_t argc, struct milter_answer *out);
@@ -72,7 +83,10 @@ void milter_rcpt(struct milter_session *s, struct str rcpt, const struct str *ar
 void milter_rcpt_rejected(struct milter_session *s, struct str rcpt, const struct str *args, size_t argc);
 void milter_data(struct milter_session *s, struct milter_answer *out);
 void milter_unknown(struct milter_session *s, struct str line, struct milter_answer *out);
-void milter_abort(struct milter_session *s); /* transaction over (RSET, rejected, or delivered) */
+/* Transaction over (RSET, refused MAIL, delivered, a new HELO after milter_helo()). Once for each milter_mail(); more calls do nothing. */
+void milter_abort(struct milter_session *s);
+/* The greeting counts no more (STARTTLS): an ABORT for an open transaction and one for the HELO state. */
+void milter_forget_helo(struct milter_session *s);
 bool milter_wants_rejected_rcpt(const struct milter_session *s);
 
 /* What a filter may change; implemented by cleanup. Every function returns 0 or -1 with *e (then the message is refused temporarily). */
@@ -80,22 +94,29 @@ struct milter_mail {
 	void *ctx;
 	struct header *header;  /* edited in place by the library */
 	struct str body;        /* CRLF lines; replaced by replace_body */
+	size_t body_max;        /* largest replacement body taken; 0: no limit */
 	int (*change_sender)(void *ctx, struct str sender, struct str args, struct err *e);
 	int (*add_rcpt)(void *ctx, struct str rcpt, struct str args, struct err *e);
 	int (*del_rcpt)(void *ctx, struct str rcpt, struct err *e);
 	int (*replace_body)(void *ctx, struct str body, struct err *e); /* whole new body; the callee updates .body */
 	int (*quarantine)(void *ctx, struct str reason, struct err *e);
+	/* milter_header_checks, or NULL: sees each field a filter adds, inserts or changes ("Name: value" with CRLF folds) and may rewrite it; `before`
+	 * gets a field to put in front of it. Returns 1 to go on, 0 to forget this edit, -1 with *e. */
+	int (*check_header)(void *ctx, struct buf *field, struct buf *before, struct err *e);
 };
 
 /* Headers .. end of message for every filter in order, each seeing what the ones before it made of the message. */
 void milter_content(struct milter_session *s, struct milter_mail *m, struct milter_answer *out);
 
-/* Move a session to another process: text describes filters, flags and macros; fds (owned by s, copies travel) in order. */
+/* Move a session to another process: text describes filters, flags and macros, and has what was still to be written; fds (owned by s, copies
+ * travel) in order, at most MILTER_FDS_MAX. */
+#define MILTER_FDS_MAX 16
 void milter_session_export(struct milter_session *s, struct buf *text, int *fds, size_t *fd_count);
 /* Rebuild in cleanup; takes the fds. macro: answers macros that are new there (i, ...); those known at export come from the text. NULL with *e. */
 struct milter_session *milter_session_import(struct arena *life, struct str text, const int *fds, size_t fd_count, milter_macro_fn *macro,
 	void *macro_ctx, struct err *e);
-/* After the content stage: state back to smtpd's copy of the session. The importer releases its copies without QUIT. */
+/* After the content stage: state back to smtpd's copy of the session. The importer releases its copies without QUIT. An empty text means that
+ * the importer was lost: the filters' state is then unknown, they are closed and the rest of the session is refused temporarily. */
 void milter_session_export_state(struct milter_session *s, struct buf *text);
 void milter_session_import_state(struct milter_session *s, struct str text);
 void milter_session_release(struct milter_session *s);

@@ -1,0 +1,120 @@
+/* lib/milter/filter.h - what the files of this library share: one filter's connection and state, and the events told to it.
+ */
+#ifndef GATEPOST_LIB_MILTER_FILTER_H
+#define GATEPOST_LIB_MILTER_FILTER_H
+
+#include "lib/milter/codec.h"
+#include "lib/milter/milter.h"
+#include "lib/net/stream.h"
+
+enum { /* action word of the negotiation */
+	ACTION_ADDHDRS = 0x1, ACTION_CHGBODY = 0x2, ACTION_ADDRCPT = 0x4, ACTION_DELRCPT = 0x8, ACTION_CHGHDRS = 0x10,
+	ACTION_QUARANTINE = 0x20, ACTION_CHGFROM = 0x40, ACTION_ADDRCPT_PAR = 0x80, ACTION_SETSYMLIST = 0x100,
+	ACTION_ALL = 0x1ff
+};
+
+enum { /* protocol word */
+	WITHOUT_CONNECT = 0x1, WITHOUT_HELO = 0x2, WITHOUT_MAIL = 0x4, WITHOUT_RCPT = 0x8, WITHOUT_BODY = 0x10, WITHOUT_HEADERS = 0x20, WITHOUT_EOH = 0x40,
+	NR_HEADER = 0x80, WITHOUT_UNKNOWN = 0x100, WITHOUT_DATA = 0x200, CAN_SKIP = 0x400, WANT_REJECTED_RCPT = 0x800, NR_CONNECT = 0x1000,
+	NR_HELO = 0x2000, NR_MAIL = 0x4000, NR_RCPT = 0x8000, NR_DATA = 0x10000, NR_UNKNOWN = 0x20000, NR_EOH = 0x40000,
+	NR_BODY = 0x80000, LEADING_SPACE = 0x100000
+};
+
+enum filter_state {
+	FILTER_NEW,    /* not connected yet */
+	FILTER_OPEN,
+	FILTER_PASSED, /* accepted this message: hears nothing more until the next ABORT */
+	FILTER_DONE,   /* gave a verdict on the whole session; closed */
+	FILTER_FAILED  /* closed; its default action stands for the rest of the session */
+};
+
+struct verdict { /* a milter_answer with its own text */
+	enum milter_verdict kind;
+	bool hold;
+	struct code code;
+	struct str text;
+};
+
+struct filter {
+	const struct milter_settings *set;
+	struct stream *io;
+	enum filter_state state;
+	unsigned version;      /* negotiated */
+	uint32_t protocol;
+	char skipped;          /* SMFIR_SKIP: no more events of this command until another one was sent */
+	const char *macros[MILTER_STAGES]; /* lists the filter asked for; NULL: the configured one */
+	struct verdict standing; /* DONE, FAILED: answer to every event */
+	struct buf out;        /* packets not written yet: they leave with the next one that needs an answer */
+};
+
+struct milter_session {
+	struct arena *life;
+	struct filter *filters;
+	size_t count;
+	struct milter_macros macros;
+	milter_macro_fn *macro;
+	void *macro_ctx;
+	const struct str *known; /* imported macro values: name, value, name, value ... */
+	size_t known_count;      /* pairs */
+	bool helo_seen, in_mail, discarded;
+	struct buf text; /* of the current answer */
+	struct buf in;   /* payload of the reply being read */
+};
+
+struct event { /* one command of the protocol */
+	char command;
+	const char *name;
+	enum milter_stage stage; /* whose macros go in front */
+	uint32_t no, nr;         /* protocol bits: filter does not want it; filter does not answer it */
+	unsigned since;          /* protocol version that brought it */
+	bool content;            /* content_ms, else command_ms */
+	bool whole_session;      /* a verdict counts for the session */
+};
+
+extern const struct event event_connect, event_helo, event_mail, event_rcpt, event_data, event_unknown, event_header, event_eoh, event_body,
+	event_eom;
+
+/* filter.c: one event to one filter, with its macros; *v is its verdict (MILTER_GO_ON when it has none). Suspends. */
+void filter_tell(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload, struct verdict *v);
+/* The same in parts, for content: may this event be sent; put its macros; read the answer. */
+bool filter_hears(struct filter *f, const struct event *ev);
+void filter_answer(struct milter_session *s, struct filter *f, const struct event *ev, struct verdict *v);
+/* What a reply that ends an event means. False: it is none of those. */
+bool filter_final(struct milter_session *s, struct filter *f, const struct event *ev, const struct reply *r, struct verdict *v);
+void filter_standing(const struct filter *f, struct verdict *v); /* verdict of a filter that is DONE or FAILED */
+
+/* io.c: 0, or -1 after the filter was put into FILTER_FAILED and the reason was logged. */
+int filter_flush(struct filter *f, const struct event *ev);
+int filter_writev(struct filter *f, const struct event *ev, const struct iovec *iov, int count);
+int filter_read(struct milter_session *s, struct filter *f, const struct event *ev, struct reply *r);
+void filter_close(struct filter *f);
+/* Communication failed (or: the filter talks nonsense): close, and let the default action stand. */
+int filter_fail(struct filter *f);
+/* The filter's request cannot be carried out: that is an error of configuration. */
+int filter_misconfigured(struct filter *f);
+void filter_lost(struct filter *f); /* our own doing: refuse temporarily whatever the default action is */
+
+/* negotiate.c: connect and agree on options. 0, or -1 as above. Suspends. */
+int filter_connect(struct milter_session *s, struct filter *f);
+
+/* macros.c: the D packet for an event, in front of it. */
+void macros_put(struct milter_session *s, const struct filter *f, const struct event *ev, struct buf *out);
+const char *macros_list(const struct milter_session *s, const struct filter *f, enum milter_stage stage);
+bool macro_value(struct milter_session *s, struct str name, struct str *value);
+struct str macro_word(struct str *list); /* next name, without braces; empty: no more */
+
+/* modify.c: carry out one modification request. 1: done; 0: not such a request; -1: f is now misconfigured, or *e has why the mail cannot be
+ * taken (e->kind set). */
+struct modifier {
+	struct milter_mail *m;
+	struct buf body;       /* replacement under way */
+	bool replacing, replaced;
+	struct err e;          /* first failure; kind ERR_NONE: none */
+};
+int modifier_apply(struct modifier *mod, struct filter *f, const struct reply *r);
+void modifier_finish(struct modifier *mod); /* hand a replaced body over */
+
+/* session.c */
+void session_answer(struct milter_session *s, const struct filter *f, const struct verdict *v, struct milter_answer *out);
+
+#endif

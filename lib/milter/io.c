@@ -1,0 +1,137 @@
+/* lib/milter/io.c - bytes to and from one filter, each wait within the filter's timeouts, and what happens when that fails. */
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/milter/filter.h"
+
+#define OUT_KEEP 65536 /* a larger packet buffer is returned to the heap after use */
+
+/* What a filter's failure means to the mail, by default action. */
+static const struct failure {
+	enum milter_verdict kind;
+	bool hold;
+	struct code broken, misconfigured;
+} failures[] = {
+	[MILTER_ACCEPT] = { .kind = MILTER_GO_ON },
+	[MILTER_REJECT] = { MILTER_REPLY, false, { 550, 5, 5, 0 }, { 451, 4, 3, 5 } },
+	[MILTER_TEMPFAIL] = { MILTER_REPLY, false, { 451, 4, 7, 1 }, { 451, 4, 3, 5 } },
+	[MILTER_QUARANTINE] = { .kind = MILTER_GO_ON, .hold = true },
+	[MILTER_SHUTDOWN] = { MILTER_HANGUP, false, { 421, 4, 7, 1 }, { 421, 4, 3, 5 } },
+};
+
+void filter_close(struct filter *f)
+{
+	stream_close(f->io);
+	f->io = NULL;
+	buf_done(&f->out);
+}
+
+static int fail(struct filter *f, bool broken)
+{
+	const struct failure *fail = &failures[f->set->on_failure];
+
+	filter_close(f);
+	f->state = FILTER_FAILED;
+	f->standing = (struct verdict){ .kind = fail->kind, .hold = fail->hold, .code = broken ? fail->broken : fail->misconfigured };
+	f->standing.text = !broken ? STR("Server configuration problem - try again later")
+				   : fail->broken.smtp == 550 ? STR("Service unavailable")
+							      : STR("Service unavailable - try again later");
+	return -1;
+}
+
+int filter_fail(struct filter *f)
+{
+	return fail(f, true);
+}
+
+int filter_misconfigured(struct filter *f)
+{
+	return fail(f, false);
+}
+
+void filter_lost(struct filter *f)
+{
+	filter_close(f);
+	f->state = FILTER_FAILED;
+	f->standing = (struct verdict){ .kind = MILTER_REPLY, .code = CODE(451, 4, 3, 0), .text = STR("Error: queue file write error") };
+}
+
+static int64_t event_deadline(const struct filter *f, const struct event *ev)
+{
+	return deadline_in(ev->content ? f->set->content_ms : f->set->command_ms);
+}
+
+static int write_failed(struct filter *f, const struct event *ev, int result)
+{
+	log_warn("milter %s: can't write %s packet: %s", f->set->endpoint, ev->name, stream_strerror((enum stream_result)result, f->io));
+	return filter_fail(f);
+}
+
+int filter_writev(struct filter *f, const struct event *ev, const struct iovec *iov, int count)
+{
+	int r = stream_writev(f->io, iov, count, event_deadline(f, ev));
+
+	if (r < 0)
+		return write_failed(f, ev, r);
+	if (f->out.cap > OUT_KEEP)
+		buf_done(&f->out);
+	buf_clear(&f->out);
+	return 0;
+}
+
+int filter_flush(struct filter *f, const struct event *ev)
+{
+	struct iovec iov = { f->out.p, f->out.n };
+
+	return f->out.n > 0 ? filter_writev(f, ev, &iov, 1) : 0;
+}
+
+static int read_failed(struct filter *f, const struct event *ev, const char *what, int result)
+{
+	log_warn("milter %s: can't read %s reply packet %s: %s", f->set->endpoint, ev->name, what,
+		stream_strerror((enum stream_result)result, f->io));
+	return filter_fail(f);
+}
+
+static int unexpected(struct filter *f, const struct event *ev, char command)
+{
+	const char *name = reply_name(command);
+	char number[16];
+
+	if (name == NULL) {
+		snprintf(number, sizeof number, "0x%02x", (unsigned char)command);
+		name = number;
+	}
+	log_warn("milter %s: unexpected filter response %s after event %s", f->set->endpoint, name, ev->name);
+	return filter_fail(f);
+}
+
+int filter_read(struct milter_session *s, struct filter *f, const struct event *ev, struct reply *r)
+{
+	int64_t deadline = event_deadline(f, ev);
+	unsigned char head[PACKET_HEAD];
+	char command;
+	size_t n;
+	int result = stream_read_full(f->io, head, 4, deadline);
+
+	if (result < 0)
+		return read_failed(f, ev, "header", result);
+	head[4] = 0;
+	if (!packet_head_parse(head, &n, &command)) {
+		log_warn("milter %s: unreasonable packet length: %u > %u", f->set->endpoint, packet_length(head), PACKET_REPLY_MAX);
+		return filter_fail(f);
+	}
+	result = stream_read_full(f->io, &command, 1, deadline);
+	if (result == 0) {
+		buf_clear(&s->in);
+		buf_reserve(&s->in, n);
+		result = n > 0 ? stream_read_full(f->io, s->in.p, n, deadline) : 0;
+	}
+	if (result < 0)
+		return read_failed(f, ev, "data", result);
+	s->in.n = n;
+	if (!reply_parse(command, str_n(s->in.p, n), r))
+		return unexpected(f, ev, command);
+	return 0;
+}

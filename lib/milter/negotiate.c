@@ -1,0 +1,100 @@
+/* lib/milter/negotiate.c - connecting to a filter and agreeing on protocol version, actions, and which events it wants. */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/milter/filter.h"
+#include "lib/net/sock.h"
+
+#define MDS_BITS 0x70000000u /* "maximum data size" and its kin: internal, never compared */
+
+/* Protocol bits defined for a version; an older filter must not see newer ones. */
+static uint32_t version_bits(unsigned version)
+{
+	return version >= 6 ? 0x1fffff : version >= 4 ? 0x3ff & ~(uint32_t)NR_HEADER : version >= 3 ? 0x17f : 0x7f;
+}
+
+static const struct event event_negotiate = { .command = 'O', .name = "SMFIC_OPTNEG" };
+
+/* Stages as numbered in the negotiation: note that EOM comes before EOH. */
+static const enum milter_stage stage_numbers[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_EOM, MILTER_EOH };
+
+static void take_lists(struct milter_session *s, struct filter *f, struct str lists)
+{
+	uint32_t stage;
+	struct str names;
+
+	while (optneg_next_list(&lists, &stage, &names)) {
+		if (stage >= sizeof stage_numbers / sizeof *stage_numbers)
+			log_warn("milter %s: unknown macro list number %u", f->set->endpoint, stage);
+		else if (names.n > 0) /* an empty list means the configured one, as in Postfix */
+			f->macros[stage_numbers[stage]] = arena_z(s->life, names);
+	}
+}
+
+static int take_options(struct milter_session *s, struct filter *f, const struct optneg *o)
+{
+	if (o->version > f->set->version) {
+		log_warn("milter %s: protocol version %u conflict with MTA protocol version %u", f->set->endpoint, o->version, f->set->version);
+		return filter_fail(f);
+	}
+	if ((o->actions & ~(uint32_t)ACTION_ALL) != 0) {
+		log_warn("milter %s: request mask 0x%x conflict with MTA request mask 0x%x", f->set->endpoint, o->actions, (unsigned)ACTION_ALL);
+		return filter_fail(f);
+	}
+	f->version = o->version;
+	f->protocol = o->protocol & ~MDS_BITS & version_bits(f->set->version);
+	if (f->set->no_header_reply)
+		f->protocol |= NR_HEADER;
+	take_lists(s, f, o->lists);
+	f->state = FILTER_OPEN;
+	return 0;
+}
+
+/* The answer is the one packet that looks like a command, not like a reply. */
+static int read_options(struct milter_session *s, struct filter *f)
+{
+	int64_t deadline = deadline_in(f->set->command_ms);
+	unsigned char head[PACKET_HEAD];
+	struct optneg o;
+	char command;
+	size_t n;
+	int r = stream_read_full(f->io, head, sizeof head, deadline);
+
+	if (r == 0 && (!packet_head_parse(head, &n, &command) || command != 'O' || n > PACKET_CHUNK)) {
+		log_warn("milter %s: unexpected reply to SMFIC_OPTNEG: length %u, command 0x%02x", f->set->endpoint, packet_length(head), head[4]);
+		return filter_fail(f);
+	}
+	if (r == 0) {
+		buf_clear(&s->in);
+		buf_reserve(&s->in, n);
+		r = n > 0 ? stream_read_full(f->io, s->in.p, n, deadline) : 0;
+	}
+	if (r < 0) {
+		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint, stream_strerror((enum stream_result)r, f->io));
+		return filter_fail(f);
+	}
+	if (!optneg_parse(str_n(s->in.p, n), &o)) {
+		log_warn("milter %s: SMFIC_OPTNEG reply is too short: %zu octets", f->set->endpoint, n);
+		return filter_fail(f);
+	}
+	return take_options(s, f, &o);
+}
+
+int filter_connect(struct milter_session *s, struct filter *f)
+{
+	struct err e = ERR_INIT;
+	size_t at;
+
+	f->io = sock_connect_endpoint(str_z(f->set->endpoint), deadline_in(f->set->connect_ms), &e);
+	if (f->io == NULL) {
+		log_warn("connect to Milter service %s: %s", f->set->endpoint, e.text);
+		return filter_fail(f);
+	}
+	at = packet_begin(&f->out, 'O');
+	packet_u32(&f->out, f->set->version);
+	packet_u32(&f->out, ACTION_ALL);
+	packet_u32(&f->out, version_bits(f->set->version));
+	packet_end(&f->out, at);
+	if (filter_flush(f, &event_negotiate) < 0)
+		return -1;
+	return read_options(s, f);
+}

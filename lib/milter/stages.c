@@ -1,0 +1,215 @@
+/* lib/milter/stages.c - a session: the filters in order, and the envelope events told to each until one objects. */
+#include "lib/milter/filter.h"
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#define FAREWELL_MS 1000 /* the last words to a filter wait no longer than this */
+
+static void forget(void *arg)
+{
+	struct milter_session *s = arg;
+
+	for (size_t i = 0; i < s->count; i++)
+		filter_close(&s->filters[i]);
+	buf_done(&s->text);
+	buf_done(&s->in);
+}
+
+struct milter_session *milter_session_new(struct arena *life, const struct milter_chain *chain, const struct milter_macros *macros,
+	milter_macro_fn *macro, void *macro_ctx)
+{
+	struct milter_session *s = arena_alloc(life, sizeof *s);
+
+	*s = (struct milter_session){ .life = life, .count = chain->count, .macros = *macros, .macro = macro, .macro_ctx = macro_ctx };
+	s->filters = arena_alloc(life, s->count * sizeof *s->filters);
+	for (size_t i = 0; i < s->count; i++)
+		s->filters[i].set = &chain->filters[i];
+	arena_defer(life, forget, s); /* whatever happens, no connection outlives the session */
+	return s;
+}
+
+void session_answer(struct milter_session *s, const struct filter *f, const struct verdict *v, struct milter_answer *out)
+{
+	(void)s; /* owns v's text */
+	*out = (struct milter_answer){ .verdict = v->kind, .code = v->code, .text = v->text, .hold = v->hold };
+	if (v->kind == MILTER_GO_ON)
+		out->text = STR_NONE;
+	else if (f != NULL)
+		out->filter = f->set->endpoint;
+}
+
+/* Tell all filters, in order, until one has another opinion than "go on". */
+static void tell_all(struct milter_session *s, const struct event *ev, struct str payload, struct milter_answer *out)
+{
+	struct verdict v = { .kind = MILTER_GO_ON, .text = STR_NONE };
+	struct filter *f = NULL;
+	bool hold = false;
+
+	for (size_t i = 0; i < s->count && v.kind == MILTER_GO_ON && !s->discarded; i++) {
+		f = &s->filters[i];
+		if (ev == &event_connect && f->state == FILTER_NEW && filter_connect(s, f) < 0)
+			v = f->standing;
+		else
+			filter_tell(s, f, ev, payload, &v);
+		hold |= v.hold;
+	}
+	if (v.kind == MILTER_DISCARD)
+		s->discarded = true;
+	v.hold = hold;
+	session_answer(s, f, &v, out);
+}
+
+void milter_connect(struct milter_session *s, struct str name, char family, uint16_t port, struct str addr, struct milter_answer *out)
+{
+	struct buf b = { 0 };
+
+	packet_z(&b, name);
+	buf_addc(&b, family);
+	if (family != 'U') {
+		buf_addc(&b, (char)(port >> 8));
+		buf_addc(&b, (char)(port & 0xff));
+		packet_z(&b, addr);
+	}
+	tell_all(s, &event_connect, buf_str(&b), out);
+	buf_done(&b);
+}
+
+static void put_abort(struct milter_session *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		struct filter *f = &s->filters[i];
+
+		if (f->state != FILTER_OPEN && f->state != FILTER_PASSED)
+			continue;
+		f->state = FILTER_OPEN;
+		packet_simple(&f->out, 'A');
+	}
+}
+
+void milter_helo(struct milter_session *s, struct str helo, struct milter_answer *out)
+{
+	struct buf b = { 0 };
+
+	packet_z(&b, helo);
+	tell_all(s, &event_helo, buf_str(&b), out);
+	buf_done(&b);
+	if (s->helo_seen)
+		put_abort(s); /* the state of the HELO before ends here, as filters know it from Postfix */
+	s->helo_seen = true;
+}
+
+void milter_forget_helo(struct milter_session *s)
+{
+	milter_abort(s);
+	if (s->helo_seen)
+		put_abort(s);
+	s->helo_seen = false;
+}
+
+static void tell_path(struct milter_session *s, const struct event *ev, struct str path, const struct str *args, size_t argc,
+	struct milter_answer *out)
+{
+	struct buf b = { 0 };
+
+	packet_z(&b, path);
+	for (size_t i = 0; i < argc; i++)
+		packet_z(&b, args[i]);
+	tell_all(s, ev, buf_str(&b), out);
+	buf_done(&b);
+}
+
+void milter_mail(struct milter_session *s, struct str sender, const struct str *args, size_t argc, struct milter_answer *out)
+{
+	s->in_mail = true;
+	tell_path(s, &event_mail, sender, args, argc, out);
+}
+
+void milter_rcpt(struct milter_session *s, struct str rcpt, const struct str *args, size_t argc, struct milter_answer *out)
+{
+	tell_path(s, &event_rcpt, rcpt, args, argc, out);
+}
+
+static bool wants_rejected(const struct filter *f)
+{
+	return f->state == FILTER_OPEN && (f->protocol & WANT_REJECTED_RCPT) != 0;
+}
+
+bool milter_wants_rejected_rcpt(const struct milter_session *s)
+{
+	for (size_t i = 0; i < s->count; i++)
+		if (wants_rejected(&s->filters[i]))
+			return true;
+	return false;
+}
+
+void milter_rcpt_rejected(struct milter_session *s, struct str rcpt, const struct str *args, size_t argc)
+{
+	struct buf b = { 0 };
+	struct verdict v;
+
+	packet_z(&b, rcpt);
+	for (size_t i = 0; i < argc; i++)
+		packet_z(&b, args[i]);
+	for (size_t i = 0; i < s->count && !s->discarded; i++)
+		if (wants_rejected(&s->filters[i]))
+			filter_tell(s, &s->filters[i], &event_rcpt, buf_str(&b), &v);
+	buf_done(&b);
+}
+
+void milter_data(struct milter_session *s, struct milter_answer *out)
+{
+	tell_all(s, &event_data, STR_NONE, out);
+}
+
+void milter_unknown(struct milter_session *s, struct str line, struct milter_answer *out)
+{
+	struct buf b = { 0 };
+
+	packet_z(&b, line);
+	tell_all(s, &event_unknown, buf_str(&b), out);
+	buf_done(&b);
+}
+
+void milter_abort(struct milter_session *s)
+{
+	s->discarded = false;
+	if (!s->in_mail)
+		return;
+	s->in_mail = false;
+	put_abort(s);
+}
+
+/* Written if the socket takes it; a filter that does not listen any more will see the connection close. */
+static void farewell(struct milter_session *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		struct filter *f = &s->filters[i];
+
+		if (f->io != NULL) {
+			struct iovec iov;
+
+			packet_simple(&f->out, 'Q');
+			iov = (struct iovec){ f->out.p, f->out.n };
+			if (stream_writev(f->io, &iov, 1, deadline_in(FAREWELL_MS)) < 0)
+				log_debug("milter %s: closed before QUIT", f->set->endpoint);
+		}
+	}
+	forget(s);
+}
+
+void milter_session_close(struct milter_session *s)
+{
+	milter_forget_helo(s);
+	farewell(s);
+}
+
+void milter_session_quit(struct milter_session *s)
+{
+	farewell(s);
+}
+
+void milter_session_release(struct milter_session *s)
+{
+	forget(s);
+}
