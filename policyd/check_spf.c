@@ -1,0 +1,177 @@
+/* policyd/check_spf.c - check_spf: the verdict of SPF on the sender (or HELO, for a null sender), turned into the configured action and a
+ * Received-SPF field. Verdicts are cached by everything that went into them.
+ */
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "policyd/checks.h"
+#include "policyd/spf.h"
+#include "policyd/store.h"
+#include "policyd/text.h"
+
+static const char *const actions[] = {
+	[SPF_FAIL] = "spf_fail_action",
+	[SPF_SOFTFAIL] = "spf_softfail_action",
+	[SPF_TEMPERROR] = "spf_temperror_action",
+	[SPF_PERMERROR] = "spf_permerror_action",
+};
+
+static struct str cache_key(struct request *r)
+{
+	struct str domain = request_domain(r->sender), local = str_sub(r->sender, 0, r->sender.n - domain.n);
+
+	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local),
+		STRF(arena_lower(r->life, domain)), STRF(arena_lower(r->life, r->helo)));
+}
+
+/* Cached form: result, domain, mechanism, explanation, one a line. */
+static bool unpack(struct str text, struct spf_answer *out)
+{
+	struct str result = str_cut(&text, '\n'), domain = str_cut(&text, '\n'), mechanism = str_cut(&text, '\n');
+
+	*out = (struct spf_answer){ .domain = domain, .mechanism = mechanism, .explanation = text };
+	for (enum spf_result i = SPF_NONE; i <= SPF_PERMERROR; i++)
+		if (i != SPF_TEMPERROR && str_eqz(result, spf_result_name(i))) {
+			out->result = i;
+			out->problem = i == SPF_PERMERROR ? "broken SPF record" : NULL;
+			return true;
+		}
+	return false;
+}
+
+static void remember(struct request *r, struct str key, const struct spf_answer *s)
+{
+	if (s->result != SPF_TEMPERROR)
+		store_cache_put(r->life, key,
+			arena_printf(r->life, "%s\n%.*s\n%.*s\n%.*s", spf_result_name(s->result), STRF(s->domain), STRF(s->mechanism),
+				STRF(s->explanation)),
+			s->ttl);
+}
+
+static void ask_spf(struct request *r, struct spf_answer *out)
+{
+	struct spf_question q = {
+		.client_address = r->client_address,
+		.helo = r->helo,
+		.sender = r->sender,
+		.receiver = str_z(settings.myhostname),
+		.deadline = deadline_min(r->deadline, deadline_in(conf_time_ms(settings.conf, "spf_timeout"))),
+	};
+	struct str key = cache_key(r), cached;
+
+	if (store_cache_get(r->life, key, &cached) && unpack(cached, out))
+		return;
+	spf_check(r->life, &q, out);
+	remember(r, key, out);
+}
+
+static bool exempt(const struct request *r)
+{
+	struct err e = ERR_INIT;
+
+	return r->sasl_username.n > 0 || (r->sender.n == 0 && !conf_bool(settings.conf, "spf_helo_check")) ||
+		matchlist_addr(settings.spf_exempt, r->client_address, &e) == TABLE_FOUND;
+}
+
+bool spf_passes(struct request *r, struct str *domain)
+{
+	struct spf_answer s;
+
+	if (r->sender.n == 0 || exempt(r))
+		return false;
+	ask_spf(r, &s);
+	*domain = arena_lower(r->life, s.domain);
+	return s.result == SPF_PASS;
+}
+
+/* A word of the field: as it is when that is a dot-atom, else quoted (RFC 5322 section 3.2). */
+static void add_value(struct buf *out, const char *key, struct str value)
+{
+	static const char atom[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~.";
+	struct buf safe = { 0 };
+	bool plain = value.n > 0;
+
+	buf_add_safe(&safe, str_sub(value, 0, 320));
+	for (size_t i = 0; i < safe.n; i++)
+		plain = plain && strchr(atom, safe.p[i]) != NULL;
+	buf_addf(out, " %s=%s", key, plain ? "" : "\"");
+	for (size_t i = 0; i < safe.n; i++) {
+		if (safe.p[i] == '"' || safe.p[i] == '\\')
+			buf_addc(out, '\\');
+		buf_addc(out, safe.p[i]);
+	}
+	buf_addz(out, plain ? ";" : "\";");
+	buf_done(&safe);
+}
+
+/* The sentence in the field's comment, without the brackets and backslashes that would end it. */
+static void add_comment(struct buf *out, const struct request *r, const struct spf_answer *s)
+{
+	static const char *const says[] = {
+		[SPF_NONE] = "publishes no SPF policy",
+		[SPF_NEUTRAL] = "says nothing about",
+		[SPF_PASS] = "designates as permitted sender:",
+		[SPF_FAIL] = "does not designate as permitted sender:",
+		[SPF_SOFTFAIL] = "probably does not mean to permit:",
+		[SPF_TEMPERROR] = "could not be checked for",
+		[SPF_PERMERROR] = "has a broken SPF policy:",
+	};
+	struct buf text = { 0 };
+
+	buf_addf(&text, "%s: domain of %.*s %s", settings.myhostname, STRF(s->domain), says[s->result]);
+	if (s->result == SPF_PERMERROR)
+		buf_addf(&text, " %s", s->problem);
+	else if (s->result != SPF_NONE)
+		buf_addf(&text, " %.*s", STRF(r->client_address));
+	buf_addz(out, " (");
+	for (size_t i = 0; i < text.n; i++)
+		buf_addc(out, strchr("()\\", text.p[i]) != NULL || text.p[i] < ' ' || text.p[i] > '~' ? '?' : text.p[i]);
+	buf_addc(out, ')');
+	buf_done(&text);
+}
+
+/* RFC 7208 section 9.1. */
+static struct str received_spf(struct request *r, const struct spf_answer *s)
+{
+	struct buf b = { 0 };
+	struct str field;
+
+	buf_addf(&b, "Received-SPF: %s", spf_result_name(s->result));
+	add_comment(&b, r, s);
+	add_value(&b, "receiver", str_z(settings.myhostname));
+	add_value(&b, "identity", r->sender.n > 0 ? STR("mailfrom") : STR("helo"));
+	add_value(&b, "envelope-from", r->sender);
+	add_value(&b, "helo", r->helo);
+	add_value(&b, "client-ip", r->client_address);
+	if (s->problem != NULL)
+		add_value(&b, "problem", str_z(s->problem));
+	else if (s->result != SPF_NONE)
+		add_value(&b, "mechanism", s->mechanism);
+	field = arena_dup(r->life, str_sub(buf_str(&b), 0, b.n - 1));
+	buf_done(&b);
+	return field;
+}
+
+void spf_eval(const struct rule *rule, struct request *r, struct verdict *v)
+{
+	struct spf_answer s;
+
+	(void)rule; /* takes no argument */
+	if (exempt(r))
+		return;
+	ask_spf(r, &s);
+	if (actions[s.result] != NULL) {
+		struct text_var vars[] = {
+			{ "client_address", r->client_address },
+			{ "spf_domain", s.domain },
+			{ "spf_explanation", s.explanation },
+			{ "spf_identity", r->sender.n > 0 ? STR("mailfrom") : STR("helo") },
+			{ "spf_problem", str_z(s.problem) },
+		};
+
+		v->action = text_action(r->life, actions[s.result], vars, sizeof vars / sizeof *vars);
+	}
+	if (conf_bool(settings.conf, "spf_header"))
+		v->header = received_spf(r, &s);
+}

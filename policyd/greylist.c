@@ -1,0 +1,80 @@
+/* policyd/greylist.c - one step of greylisting over memory, and the script that does the same in Redis.
+ * A triplet's value is the second it was first seen, or "p" once it has passed; a network's value counts its triplets that passed.
+ */
+#include "policyd/greylist.h"
+
+const char greylist_script[] =
+	"local delay, window, life, auto = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
+	"if auto > 0 and tonumber(redis.call('GET', KEYS[2]) or '0') >= auto then\n"
+	"  redis.call('EXPIRE', KEYS[2], life)\n"
+	"  return {1, 0}\n"
+	"end\n"
+	"local now = tonumber(redis.call('TIME')[1])\n"
+	"local first = redis.call('GET', KEYS[1])\n"
+	"if first == 'p' then\n"
+	"  redis.call('EXPIRE', KEYS[1], life)\n"
+	"  return {1, 0}\n"
+	"end\n"
+	"if not first or not tonumber(first) then\n"
+	"  if delay <= 0 then first = now else\n"
+	"    redis.call('SET', KEYS[1], now, 'EX', window)\n"
+	"    return {0, delay}\n"
+	"  end\n"
+	"end\n"
+	"local waited = now - tonumber(first)\n"
+	"if waited < delay then return {0, math.min(delay, delay - waited)} end\n"
+	"redis.call('SET', KEYS[1], 'p', 'EX', life)\n"
+	"redis.call('INCR', KEYS[2])\n"
+	"redis.call('EXPIRE', KEYS[2], life)\n"
+	"return {2, waited}\n";
+
+static bool get_number(struct lru *l, struct str key, uint64_t *n)
+{
+	struct buf value = { 0 };
+	bool found = lru_get(l, key, &value) && str_to_u64(buf_str(&value), INT64_MAX, n);
+
+	buf_done(&value);
+	return found;
+}
+
+static void put_number(struct lru *l, struct str key, uint64_t n, int64_t seconds)
+{
+	struct buf value = { 0 };
+
+	buf_addf(&value, "%llu", (unsigned long long)n);
+	lru_put(l, key, buf_str(&value), seconds);
+	buf_done(&value);
+}
+
+static bool has_passed(struct lru *l, struct str triplet)
+{
+	struct buf value = { 0 };
+	bool passed = lru_get(l, triplet, &value) && str_eqz(buf_str(&value), "p");
+
+	buf_done(&value);
+	return passed;
+}
+
+struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct str triplet, const struct greylist_times *t, int64_t now_s)
+{
+	uint64_t passed = 0, first = (uint64_t)now_s;
+	int64_t waited;
+
+	get_number(l, net, &passed);
+	if (t->auto_allow > 0 && passed >= (uint64_t)t->auto_allow) {
+		put_number(l, net, passed, t->lifetime_s);
+		return (struct greylist_answer){ GREYLIST_KNOWN, 0 };
+	}
+	if (has_passed(l, triplet)) {
+		lru_put(l, triplet, STR("p"), t->lifetime_s);
+		return (struct greylist_answer){ GREYLIST_KNOWN, 0 };
+	}
+	if (!get_number(l, triplet, &first))
+		put_number(l, triplet, first, t->window_s);
+	waited = now_s - (int64_t)first;
+	if (waited < t->delay_s)
+		return (struct greylist_answer){ GREYLIST_WAIT, waited < 0 ? t->delay_s : t->delay_s - waited };
+	lru_put(l, triplet, STR("p"), t->lifetime_s);
+	put_number(l, net, passed + 1, t->lifetime_s);
+	return (struct greylist_answer){ GREYLIST_PASSED, waited };
+}

@@ -1,0 +1,20 @@
+/* policyd/lru.h - a bounded memory of byte strings with a time to live; the longest unused goes first. */
+#ifndef GATEPOST_POLICYD_LRU_H
+#define GATEPOST_POLICYD_LRU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/str.h"
+
+struct lru;
+
+struct lru *lru_new(size_t entries);
+void lru_free(struct lru *l);
+/* True when key is known and not too old; its value is appended to *value (NULL: not wanted). */
+bool lru_get(struct lru *l, struct str key, struct buf *value);
+void lru_put(struct lru *l, struct str key, struct str value, int64_t seconds);
+size_t lru_count(const struct lru *l);
+
+#endif

@@ -1,0 +1,71 @@
+/* policyd/policyd.h - what the files of policyd share: the request's facts, a check's verdict, the settings. */
+#ifndef GATEPOST_POLICYD_POLICYD_H
+#define GATEPOST_POLICYD_POLICYD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/str.h"
+#include "lib/conf/conf.h"
+#include "lib/proto/policy.h"
+#include "lib/table/table.h"
+
+/* Read once before the first fiber. */
+struct settings {
+	const struct conf *conf;
+	const char *myhostname;
+	const char *recipient_delimiter;
+	const char *null_key;     /* smtpd_null_access_lookup_key */
+	bool parents_plain;       /* parent_domain_matches_subdomains has smtpd_access_maps */
+	int64_t timeout_ms;       /* one request */
+	int64_t dns_timeout_ms;   /* one DNS answer */
+	struct str restrictions;  /* policyd_restrictions */
+	struct str key_prefix;    /* redis_key_prefix */
+	struct matchlist *spf_exempt, *greylist_exempt;
+	struct tables rbl_reply_maps;
+};
+
+extern struct settings settings;
+
+enum { /* which facts a request brings; a check whose needs are not met does not run */
+	FACT_CLIENT = 1,
+	FACT_HELO = 2,
+	FACT_SENDER = 4, /* MAIL was seen; the null sender is one */
+	FACT_RCPT = 8,
+	FACT_ETRN = 16
+};
+
+/* One request. It owns its memory and lives as long as the session or a check still works on it. */
+struct request {
+	struct arena *life;
+	unsigned refs;
+	unsigned facts;
+	int64_t deadline;
+	struct str client_address, client_name, reverse_client_name, helo, sender, recipient, etrn_domain;
+	struct str sasl_username, ccert_fingerprint, ccert_pubkey_fingerprint, instance;
+};
+
+void request_ref(struct request *r);
+void request_unref(struct request *r);
+
+/* What a check found. Texts live in the request. */
+struct verdict {
+	struct str action; /* access(5) action; empty: go on */
+	bool whole;        /* the action's text is the complete reply */
+	struct str header; /* field for the top of the message; empty: none */
+};
+
+#define VERDICT_GO_ON ((struct verdict){ .action = STR_NONE, .header = STR_NONE })
+
+/* Part of an address behind the last '@'; empty when there is none. */
+struct str request_domain(struct str address);
+int64_t request_dns_deadline(const struct request *r); /* for one DNS question asked now */
+/* Our own trouble: 451 as Postfix words it. */
+void verdict_config_error(struct verdict *v);
+
+/* session.c */
+void session_serve(struct stream *s, bool trusted);
+void session_drain(void);
+
+#endif

@@ -1,0 +1,145 @@
+/* policyd/ruleset.c - restriction text to rules. Texts are few (one for each list in main.cf and each way it can be cut), requests are many:
+ * parsed rules are kept by their text, tables by their names.
+ */
+#include "policyd/ruleset.h"
+
+#include "lib/base/log.h"
+#include "lib/base/map.h"
+#include "lib/base/mem.h"
+
+#define RULES_MAX 200      /* restrictions in one text */
+#define RULESETS_KEPT 1000 /* texts; more than a configuration can have */
+#define TABLES_MAX 1000
+
+/* The process's parsed texts and open tables. */
+static struct {
+	struct map *rulesets, *tables;
+} kept;
+
+void ruleset_unref(struct ruleset *s)
+{
+	if (--s->refs == 0)
+		arena_free(s->life);
+}
+
+struct table *ruleset_table(struct str spec, struct err *e)
+{
+	struct table *t;
+
+	if (kept.tables == NULL)
+		kept.tables = map_new();
+	t = map_get(kept.tables, spec);
+	if (t != NULL)
+		return t;
+	if (map_count(kept.tables) >= TABLES_MAX) {
+		err_temp(e, "more than %d tables", TABLES_MAX);
+		return NULL;
+	}
+	t = table_open(spec, conf_dir(settings.conf), e);
+	if (t != NULL)
+		map_put(kept.tables, spec, t);
+	return t;
+}
+
+bool ruleset_is_table(struct str word)
+{
+	ptrdiff_t colon = str_chr(word, ':');
+
+	return colon > 0 && table_type_find(str_sub(word, 0, (size_t)colon)) != NULL;
+}
+
+/* One restriction and its argument off the front of *rest. 0, 1 at the end, -1 with *e. */
+static int parse_rule(struct ruleset *s, struct str *rest, struct err *e)
+{
+	struct str word = str_word_braced(rest);
+	struct rule *rule = &s->rules[s->count];
+
+	if (word.n == 0)
+		return 1;
+	if (s->count == RULES_MAX)
+		return err_temp(e, "more than %d restrictions", RULES_MAX);
+	rule->check = check_find(word);
+	if (rule->check == NULL)
+		return err_temp(e, "unknown smtpd restriction: \"%.*s\"", STRF(word));
+	if (rule->check->argument == ARG_ONE)
+		rule->argument = arena_dup(s->life, str_word_braced(rest));
+	if (rule->check->argument == ARG_ONE && rule->argument.n == 0)
+		return err_temp(e, "restriction \"%s\" needs an argument", rule->check->name);
+	if (rule->check->prepare != NULL && rule->check->prepare(rule, s->life, &rule->state, e) < 0)
+		return err_context(e, "restriction \"%s\"", rule->check->name);
+	s->count++;
+	return 0;
+}
+
+static struct ruleset *parse_rules(struct str text)
+{
+	struct arena *life = arena_new("policyd rules");
+	struct ruleset *s = arena_alloc(life, sizeof *s);
+	struct err e = ERR_INIT;
+	int rc = 0;
+
+	s->life = life;
+	s->refs = 1;
+	s->rules = arena_alloc(life, (RULES_MAX + 1) * sizeof *s->rules);
+	while (rc == 0)
+		rc = parse_rule(s, &text, &e);
+	if (rc < 0) {
+		log_warn("%s", e.text);
+		s->broken = true;
+	}
+	return s;
+}
+
+static void drop_ruleset(void *s)
+{
+	ruleset_unref(s);
+}
+
+struct ruleset *ruleset_get(struct str text)
+{
+	struct ruleset *s;
+
+	if (kept.rulesets != NULL && map_count(kept.rulesets) >= RULESETS_KEPT) {
+		map_free(kept.rulesets, drop_ruleset);
+		kept.rulesets = NULL;
+	}
+	if (kept.rulesets == NULL)
+		kept.rulesets = map_new();
+	s = map_get(kept.rulesets, text);
+	if (s == NULL) {
+		s = parse_rules(text);
+		if (s->broken)
+			return s;
+		map_put(kept.rulesets, text, s);
+	}
+	s->refs++;
+	return s;
+}
+
+/* Every table a text names, inside { } groups too. */
+static void open_tables_in(struct str text)
+{
+	struct str word;
+
+	while ((word = str_word_braced(&text)).n > 0) {
+		struct err e = ERR_INIT;
+
+		if (ruleset_is_table(word) && ruleset_table(word, &e) == NULL)
+			log_warn("%s", e.text);
+		else if (word.n > 2 && word.p[0] == '{')
+			open_tables_in(str_sub(word, 1, word.n - 2));
+	}
+}
+
+void ruleset_open_tables(const struct conf *c)
+{
+	static const char *const lists[] = { "policyd_restrictions", "smtpd_client_restrictions", "smtpd_helo_restrictions",
+		"smtpd_sender_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_data_restrictions",
+		"smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions" };
+	struct str classes = str_z(conf_str(c, "smtpd_restriction_classes")), name;
+
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+		open_tables_in(str_z(conf_str(c, lists[i])));
+	while ((name = str_word(&classes, ", \t\r\n")).n > 0)
+		open_tables_in(str_z(conf_lookup(c, name)));
+}

@@ -1,0 +1,25 @@
+/* policyd/ruleset.h - restriction text to rules, parsed once and kept by text; and the tables the rules name. */
+#ifndef GATEPOST_POLICYD_RULESET_H
+#define GATEPOST_POLICYD_RULESET_H
+
+#include "policyd/checks.h"
+
+struct ruleset {
+	struct arena *life;
+	unsigned refs;
+	struct rule *rules;
+	size_t count;
+	bool broken; /* something in it could not be understood; the reason was logged */
+};
+
+/* The rules of text, with one reference for the caller. Never NULL. A broken one is parsed anew each time: a table may appear. */
+struct ruleset *ruleset_get(struct str text);
+void ruleset_unref(struct ruleset *s);
+
+/* A table by "type:name", opened once per process. NULL with *e. */
+struct table *ruleset_table(struct str spec, struct err *e);
+/* Open what the restriction parameters name while the process still may read everything; problems are logged. */
+void ruleset_open_tables(const struct conf *c);
+bool ruleset_is_table(struct str word); /* "type:name" with a type we have */
+
+#endif

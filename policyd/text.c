@@ -1,0 +1,53 @@
+/* policyd/text.c - templates of main.cf with the names of a check filled in. */
+#include "policyd/text.h"
+
+#include "lib/base/log.h"
+
+#define VALUE_MAX 200 /* octets of one value in a reply of at most 512 */
+
+struct scope {
+	struct arena *a;
+	const struct text_var *vars;
+	size_t count;
+};
+
+static const char *find(void *ctx, struct str name)
+{
+	const struct scope *s = ctx;
+
+	for (size_t i = 0; i < s->count; i++)
+		if (str_eqz(name, s->vars[i].name)) {
+			struct buf safe = { 0 };
+			const char *z;
+
+			buf_add_safe(&safe, str_sub(s->vars[i].value, 0, VALUE_MAX));
+			z = arena_z(s->a, buf_str(&safe));
+			buf_done(&safe);
+			return z;
+		}
+	return conf_lookup(settings.conf, name);
+}
+
+bool text_expand(struct arena *a, struct str template, const struct text_var *vars, size_t count, struct str *out, struct err *e)
+{
+	struct scope s = { a, vars, count };
+	struct buf b = { 0 };
+	bool good = conf_expand(template, find, &s, &b, e) == 0;
+
+	if (good)
+		*out = arena_dup(a, str_trim(buf_str(&b)));
+	buf_done(&b);
+	return good;
+}
+
+struct str text_action(struct arena *a, const char *parameter, const struct text_var *vars, size_t count)
+{
+	struct str action = STR_NONE;
+	struct err e = ERR_INIT;
+
+	if (!text_expand(a, str_z(conf_raw(settings.conf, parameter)), vars, count, &action, &e)) {
+		log_warn("parameter %s: %s", parameter, e.text);
+		return STR("451 4.3.5 Server configuration error");
+	}
+	return action.n == 0 || str_eqiz(action, "none") ? STR("DUNNO") : action;
+}

@@ -1,0 +1,18 @@
+/* policyd/text.h - actions written in main.cf with $names of the check filled in, made safe for a reply. */
+#ifndef GATEPOST_POLICYD_TEXT_H
+#define GATEPOST_POLICYD_TEXT_H
+
+#include "policyd/policyd.h"
+
+struct text_var {
+	const char *name;
+	struct str value;
+};
+
+/* The parameter's value (PARAM_RAW) with vars and other parameters filled in; "" and "none" become DUNNO. Values come from strangers: they are
+ * cut at 200 octets and anything but printable ASCII in them becomes '?'. */
+struct str text_action(struct arena *a, const char *parameter, const struct text_var *vars, size_t count);
+/* Same for any template. False with *e: the template is wrong. */
+bool text_expand(struct arena *a, struct str template, const struct text_var *vars, size_t count, struct str *out, struct err *e);
+
+#endif
