@@ -296,11 +296,16 @@ int queue_load(int fd, const char *id, bool verify_content, struct arena *a, str
 	return verify_content ? check_content(fd, m, (uint32_t)codec_load(super + AT_CONTENT_CRC, 4), e) : 0;
 }
 
-int queue_mark_done(int fd, const struct queue_rcpt *r, struct err *e)
+int queue_mark_done(int fd, const struct queue_rcpt *first, size_t count, struct err *e)
 {
-	const char mark = MARK_DONE;
+	char marks[256];
 
-	if (fs_pwrite_all(fd, &mark, 1, (off_t)r->mark_at, e) < 0)
-		return err_context(e, "cannot mark recipient done");
+	memset(marks, MARK_DONE, sizeof marks);
+	for (size_t at = 0; at < count; at += sizeof marks) {
+		size_t n = count - at < sizeof marks ? count - at : sizeof marks;
+
+		if (fs_pwrite_all(fd, marks, n, (off_t)(first->mark_at + at), e) < 0)
+			return err_context(e, "cannot mark recipients done");
+	}
 	return 0;
 }

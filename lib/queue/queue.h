@@ -86,7 +86,8 @@ bool queue_begun(int fd);
 
 /* ---- status: qmgr only, after cleanup's commit ---- */
 
-int queue_mark_done(int fd, const struct queue_rcpt *r, struct err *e); /* one byte in place */
+/* Mark count recipients done that follow one another in the envelope: one byte each, in place, in one write. */
+int queue_mark_done(int fd, const struct queue_rcpt *first, size_t count, struct err *e);
 
 struct queue_status { /* appended after each attempt; read back for mailq, delay warnings and gatepost cat */
 	uint32_t rcpt_index;

@@ -104,7 +104,7 @@ static void test_round_trip(int fd, struct queue_message *m)
 		is_int((long long)got.rcpts[i].mark_at, (long long)m->rcpts[i].mark_at, "mark");
 		ok(!got.rcpts[i].done, "to do");
 	}
-	ok(queue_mark_done(fd, &got.rcpts[1], &e) == 0 && queue_load(fd, m->id, true, a, &got, &e) == 0, "marked and loaded again");
+	ok(queue_mark_done(fd, &got.rcpts[1], 1, &e) == 0 && queue_load(fd, m->id, true, a, &got, &e) == 0, "marked and loaded again");
 	ok(!got.rcpts[0].done && got.rcpts[1].done && !got.rcpts[2].done, "the marked one is done, the others are not");
 	ok(queue_load(fd, NULL, false, a, &got, &e) == 0 && str_eqz(str_z(got.id), m->id), "without a name the stored id is taken");
 	arena_free(a);

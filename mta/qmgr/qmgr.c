@@ -1,0 +1,170 @@
+/* mta/qmgr/qmgr.c - the queue manager: decides which message is tried when, by which agent, with how many at once; the only writer of a queue
+ * file after cleanup.
+ * Security: takes notices from cleanup and commands from the operator's programs on public/qmgr, and answers from delivery agents; reads queue
+ * files, which it treats as untrusted. Runs as mail_owner, talks to nobody outside, delivers nothing itself.
+ */
+#include "mta/qmgr/qmgr.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/proto/notify.h"
+#include "lib/service/service.h"
+
+#define NOTICE_IDLE_MS (3600 * 1000)
+#define RESOLVE_MS 60000
+#define LOCK_RETRY_MS 200
+#define DRAIN_MS 60000 /* how long running deliveries are waited for */
+#define DRAIN_STEP_MS 50
+
+struct qmgr qmgr;
+
+struct listener { /* one connection that brings notices */
+	struct list node;
+	struct stream *stream;
+};
+
+static struct list listeners; /* to be closed when draining */
+
+static void init(const struct conf *c)
+{
+	struct settings *s = &qmgr.set;
+
+	qmgr.conf = c;
+	qmgr.lock_fd = -1;
+	s->active_limit = (size_t)conf_int(c, "qmgr_message_active_limit");
+	s->rcpt_limit = (size_t)conf_int(c, "qmgr_message_recipient_limit");
+	s->min_backoff_ms = conf_time_ms(c, "minimal_backoff_time");
+	s->max_backoff_ms = conf_time_ms(c, "maximal_backoff_time");
+	s->lifetime_ms = conf_time_ms(c, "maximal_queue_lifetime");
+	s->bounce_lifetime_ms = conf_time_ms(c, "bounce_queue_lifetime");
+	s->transport_retry_ms = conf_time_ms(c, "transport_retry_time");
+	s->run_delay_ms = conf_time_ms(c, "queue_run_delay");
+	s->delay_warning_ms = conf_time_ms(c, "delay_warning_time");
+	s->soft_bounce = conf_bool(c, "soft_bounce");
+	s->defer_transports = conf_str(c, "defer_transports");
+	s->recipient_delimiter = conf_str(c, "recipient_delimiter");
+	s->double_bounce = conf_str(c, "double_bounce_sender");
+	if (s->max_backoff_ms < s->min_backoff_ms)
+		log_fatal("maximal_backoff_time is less than minimal_backoff_time");
+}
+
+/* There is one queue manager: its predecessor may still be giving its work back. */
+static void take_lock(void)
+{
+	struct err e = ERR_INIT;
+	bool told = false;
+
+	while (qmgr.lock_fd < 0 && !service_draining()) {
+		qmgr.lock_fd = fs_lock_file("pid/qmgr.lock", &e);
+		if (qmgr.lock_fd >= 0)
+			return;
+		if (!told)
+			log_info("waiting for the queue manager before this one: %s", e.text);
+		told = true;
+		fiber_sleep(LOCK_RETRY_MS);
+	}
+}
+
+static void start(const struct conf *c)
+{
+	struct buf endpoint = { 0 };
+
+	qmgr.messages = map_new();
+	qmgr.transports = map_new();
+	list_init(&qmgr.finishing);
+	list_init(&listeners);
+	waitq_init(&qmgr.room);
+	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "rewrite_service_name"));
+	qmgr.rewrite = rewrite_client_new(buf_z(&endpoint), RESOLVE_MS);
+	buf_clear(&endpoint);
+	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "bounce_service_name"));
+	qmgr.bounce = pool_new(buf_z(&endpoint), 4, 30000, 600000);
+	buf_done(&endpoint);
+	take_lock();
+	if (qmgr.lock_fd >= 0)
+		scan_start();
+}
+
+static void obey(enum notify_kind kind, const char *id)
+{
+	switch (kind) {
+	case NOTIFY_FLUSH:
+		scan_flush();
+		break;
+	case NOTIFY_FLUSH_ID:
+		scan_flush_id(id);
+		break;
+	default:
+		qmgr.want_incoming = true;
+		qmgr.next_due_s = 1; /* operators put files into deferred/ too */
+		scan_kick();
+	}
+}
+
+/* False: no more to be expected on this connection. */
+static bool serve_one(struct stream *s)
+{
+	struct arena *a = arena_new("message");
+	struct err e = ERR_INIT;
+	struct queue_message m;
+	enum notify_kind kind;
+	int fd;
+	int r = notify_receive(s, a, &kind, &m, &fd, deadline_in(NOTICE_IDLE_MS), &e);
+
+	if (r == 0 && kind == NOTIFY_MESSAGE) {
+		active_take_notice(a, &m, fd);
+		return true;
+	}
+	if (r == 0 && !qmgr.draining)
+		obey(kind, m.id);
+	arena_free(a);
+	return r == 0;
+}
+
+static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
+{
+	struct listener l = { .stream = s };
+
+	(void)peer;     /* a local process */
+	(void)listener; /* there is one */
+	list_add_tail(&listeners, &l.node);
+	while (serve_one(s))
+		;
+	list_del(&l.node);
+}
+
+/* Everything that is not being delivered right now is left to the successor: its file lies in active/, unlocked. The lock goes as soon as
+ * this process takes up nothing more; running deliveries are seen to their end, protected by the locks on their files. */
+static void drain(void)
+{
+	int64_t deadline = deadline_in(DRAIN_MS);
+
+	qmgr.draining = true;
+	for (struct list *n = listeners.next; n != &listeners; n = n->next)
+		(void)shutdown(stream_fd(LIST_OWNER(n, struct listener, node)->stream), SHUT_RD);
+	scan_kick();
+	while ((!list_empty(&listeners) || qmgr.scanner != NULL) && clock_mono_ms() < deadline)
+		fiber_sleep(DRAIN_STEP_MS / 10);
+	active_drop_idle();
+	if (qmgr.lock_fd >= 0)
+		close(qmgr.lock_fd);
+	qmgr.lock_fd = -1;
+	while (map_count(qmgr.messages) > 0 && clock_mono_ms() < deadline) {
+		fiber_sleep(DRAIN_STEP_MS);
+		active_drop_idle();
+	}
+	if (map_count(qmgr.messages) > 0)
+		log_warn("leaving while %zu messages are being delivered", map_count(qmgr.messages));
+}
+
+static const struct service qmgr_service = { .command = "qmgr", .init = init, .start = start, .serve = serve, .drain = drain };
+
+int main(int argc, char **argv)
+{
+	return service_main(argc, argv, &qmgr_service);
+}
