@@ -84,7 +84,7 @@ void active_take_notice(struct arena *a, const struct queue_message *qm, int fd)
 {
 	bool known = map_get(qmgr.messages, str_z(qm->id)) != NULL;
 
-	if (qmgr.draining || known || (qm->flags & QUEUE_HOLD)) {
+	if (qmgr.lock_fd < 0 || qmgr.draining || known || (qm->flags & QUEUE_HOLD)) {
 		decline(a, fd);
 	} else if (!active_has_room(SOURCE_INCOMING)) {
 		qmgr.want_incoming = true; /* the scan takes it up when there is room */

@@ -5,12 +5,14 @@
  */
 #include "mta/qmgr/qmgr.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/proto/notify.h"
 #include "lib/service/service.h"
@@ -53,18 +55,36 @@ static void init(const struct conf *c)
 		log_fatal("maximal_backoff_time is less than minimal_backoff_time");
 }
 
-/* There is one queue manager: its predecessor may still be giving its work back. */
-static void take_lock(void)
+/* Exclusive lock on active/: whoever holds it may take up messages. */
+static int lock_active(void)
 {
-	struct err e = ERR_INIT;
+	int fd = open("active", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		log_fatal("cannot open active: %s", strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	if (errno != EWOULDBLOCK)
+		log_fatal("cannot lock active: %s", strerror(errno));
+	close(fd);
+	return -1;
+}
+
+/* There is one queue manager: its predecessor may still be giving its work back. Notices that come meanwhile are declined, the files are
+ * found by the scan. */
+static void begin(void *arg)
+{
 	bool told = false;
 
-	while (qmgr.lock_fd < 0 && !service_draining()) {
-		qmgr.lock_fd = fs_lock_file("pid/qmgr.lock", &e);
-		if (qmgr.lock_fd >= 0)
+	(void)arg; /* there is one lock */
+	while (!qmgr.draining) {
+		qmgr.lock_fd = lock_active();
+		if (qmgr.lock_fd >= 0) {
+			scan_start();
 			return;
+		}
 		if (!told)
-			log_info("waiting for the queue manager before this one: %s", e.text);
+			log_info("waiting for the queue manager before this one");
 		told = true;
 		fiber_sleep(LOCK_RETRY_MS);
 	}
@@ -85,9 +105,7 @@ static void start(const struct conf *c)
 	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "bounce_service_name"));
 	qmgr.bounce = pool_new(buf_z(&endpoint), 4, 30000, 600000);
 	buf_done(&endpoint);
-	take_lock();
-	if (qmgr.lock_fd >= 0)
-		scan_start();
+	fiber_start("begin", begin, NULL);
 }
 
 static void obey(enum notify_kind kind, const char *id)

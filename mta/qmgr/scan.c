@@ -334,6 +334,8 @@ void scan_flush_id(const char *id)
 	struct locate l = { .id = id };
 
 	transport_forget_dead();
+	if (qmgr.lock_fd < 0)
+		return; /* the predecessor is still at work; its successor starts with a scan */
 	offload(locate_run, &l);
 	if (l.found && str_starts(buf_str(&l.path), STR("deferred/")))
 		active_take_file(buf_z(&l.path), id, SOURCE_DEFERRED, true);
