@@ -58,8 +58,7 @@ static int send_attrs(struct stream *s, const struct policy_request *r, int64_t 
 	return rc == STREAM_OK ? 0 : err_temp(e, "%s", stream_strerror((enum stream_result)rc, s));
 }
 
-/* One "name=value" line into out. */
-static int take_line(struct str line, struct arena *a, struct policy_request *out, struct err *e)
+int policy_take_line(struct str line, struct arena *a, struct policy_request *out, struct err *e)
 {
 	struct str value = line, name = str_cut(&value, '=');
 
@@ -94,7 +93,7 @@ static int receive_attrs(struct stream *s, struct arena *a, struct policy_reques
 		else if (line.n == 1)
 			break;
 		else
-			rc = take_line(str_sub(buf_str(&line), 0, line.n - 1), a, out, e);
+			rc = policy_take_line(str_sub(buf_str(&line), 0, line.n - 1), a, out, e);
 	}
 	buf_done(&line);
 	return rc;

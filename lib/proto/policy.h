@@ -43,5 +43,7 @@ int policy_ask(struct pool *p, struct arena *arena, const struct policy_request 
 /* Server: 0 filled (values in a), 1 peer closed between requests, -1 with *e. Suspends. */
 int policy_receive(struct stream *s, struct arena *a, struct policy_request *out, int64_t deadline, struct err *e);
 int policy_send_answer(struct stream *s, const struct policy_request *answer, int64_t deadline, struct err *e); /* flushes. Suspends. */
+/* One "name=value" line, without its LF, into out; what is beyond POLICY_ATTRS_MAX is ignored. For policy_receive() and its fuzz target. */
+int policy_take_line(struct str line, struct arena *a, struct policy_request *out, struct err *e);
 
 #endif
