@@ -31,6 +31,7 @@ struct table_type {
 
 struct table {
 	const struct table_type *type;
+	unsigned flags;       /* the type's; a combined table adds what its parts need */
 	const char *name;     /* "hash:/etc/gatepost/transport", for messages */
 	const char *conf_dir; /* relative file names start here */
 	void *state;          /* backend's */

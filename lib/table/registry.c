@@ -1,0 +1,48 @@
+/* lib/table/registry.c - every table type that daemons have: the plain ones, and those that ask over the network (none yet). */
+#include "lib/table/registry.h"
+
+#define TYPES_MAX 64
+
+const struct table_type *table_type_find(struct str name)
+{
+	return table_type_find_plain(name);
+}
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+size_t table_type_names(const char *const **names)
+{
+	static const char *list[TYPES_MAX];
+	static size_t count;
+
+	if (count == 0) {
+		count = table_type_names_plain(list, TYPES_MAX);
+		qsort(list, count, sizeof *list, name_compare);
+	}
+	*names = list;
+	return count;
+}
+
+struct table *table_open(struct str spec, const char *conf_dir, struct err *e)
+{
+	struct str type, name, rest;
+	const struct table_type *found;
+	const char *const *names;
+	struct buf known = { 0 };
+	size_t count;
+
+	table_spec_split(spec, &type, &name);
+	found = table_type_find(type);
+	if (found != NULL)
+		return table_open_type(found, spec, name, conf_dir, e);
+	count = table_type_names(&names);
+	for (size_t i = 0; i < count; i++)
+		buf_addf(&known, "%s%s", i > 0 ? " " : "", names[i]);
+	rest = buf_str(&known);
+	(void)err_perm(e, "table %.*s: unknown table type \"%.*s\" (there are: %.*s)", STRF(spec), STRF(type), STRF(rest));
+	buf_done(&known);
+	return NULL;
+}

@@ -1,0 +1,24 @@
+/* lib/table/registry.h - the rows of the two registries and what opens a table of a known type; for lib/table itself, and for programs without
+ * fibers (milters), which use table_open_plain() so that no table over the network is linked in.
+ */
+#ifndef GATEPOST_LIB_TABLE_REGISTRY_H
+#define GATEPOST_LIB_TABLE_REGISTRY_H
+
+#include "lib/table/table.h"
+
+extern const struct table_type table_cidr, table_fail, table_inline, table_lmdb, table_pcre, table_pipemap, table_regexp, table_static,
+	table_unionmap, table_unix;
+extern const struct table_type table_text_types[]; /* texthash and the names of the same thing */
+extern const size_t table_text_type_count;
+
+/* spec: "type:name" for messages; name: the part behind the type. */
+struct table *table_open_type(const struct table_type *type, struct str spec, struct str name, const char *conf_dir, struct err *e);
+
+/* Tables without fibers: all carry TABLE_THREAD_OK. */
+const struct table_type *table_type_find_plain(struct str name);
+struct table *table_open_plain(struct str spec, const char *conf_dir, struct err *e);
+size_t table_type_names_plain(const char **names, size_t max);
+/* Split "type:name"; "proxy:" in front is dropped, a missing type means hash. */
+void table_spec_split(struct str spec, struct str *type, struct str *name);
+
+#endif

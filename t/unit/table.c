@@ -1,0 +1,224 @@
+/* t/unit/table.c - lib/table: each backend's syntax and answers, reload of changed files, lists of tables. */
+#include "lib/table/table.h"
+
+#include <sys/stat.h>
+
+#include "lib/base/fs.h"
+#include "lib/table/registry.h"
+#include "t/unit/tap.h"
+
+static char dir[] = "/tmp/gatepost-table-XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+	struct buf path = { 0 };
+	struct err e;
+
+	buf_addf(&path, "%s/%s", dir, name);
+	if (fs_write_file(buf_z(&path), str_z(text), 0644, &e) < 0)
+		diag("%s", e.text);
+	buf_done(&path);
+}
+
+/* "value", "-" for missing, "!" for failed. */
+static void asks(struct table *t, const char *key, const char *want)
+{
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer a = table_lookup(t, str_z(key), &value, &e);
+
+	if (!ok(str_eqz(a == TABLE_FOUND ? buf_str(&value) : a == TABLE_MISSING ? STR("-") : STR("!"), want), "%s: %s", t->name, key))
+		diag("got \"%s\" %s", buf_z(&value), e.text);
+	buf_done(&value);
+}
+
+static struct table *open_table(const char *spec)
+{
+	struct err e = ERR_INIT;
+	struct table *t = table_open(str_z(spec), dir, &e);
+
+	if (!ok(t != NULL, "open %s", spec))
+		diag("%s", e.text);
+	return t;
+}
+
+struct question {
+	const char *key, *want;
+};
+
+static void ask_all(const char *spec, const struct question *q)
+{
+	struct table *t = open_table(spec);
+
+	for (; t != NULL && q->key != NULL; q++)
+		asks(t, q->key, q->want);
+	table_close(t);
+}
+
+static void test_text(void)
+{
+	put("access", "# comment\nSpam@Example.com  REJECT no\n   more of it\n\nexample.com\tOK\n\"a b\"@c.d quoted\nbroken\n"
+		      "example.com second\n2001:db8::1 six\n[mx.x]:587 user:pass\n");
+	ask_all("hash:access", (const struct question[]){ { "spam@example.com", "REJECT no   more of it" }, { "EXAMPLE.com", "OK" },
+				       { "a b@c.d", "quoted" }, { "broken", "-" }, { "2001:db8::1", "six" }, { "[mx.x]:587", "user:pass" },
+				       { NULL, NULL } });
+	put("aliases", "postmaster: root\nRoot:\tann,\n  bob\nlist-x : |/bin/prog a\nwebmaster:ann\n\"x y\": z\n");
+	ask_all("proxy:texthash:aliases", (const struct question[]){ { "postmaster", "root" }, { "root", "ann,  bob" },
+						  { "webmaster", "ann" }, { "x y", "z" }, { "nobody", "-" }, { NULL, NULL } });
+	put("transport", "example.com :\nother.com smtp:[127.0.0.1]:25\n.sub.com relay:\n");
+	ask_all("btree:transport", (const struct question[]){ { "example.com", ":" }, { "other.com", "smtp:[127.0.0.1]:25" },
+					   { ".sub.com", "relay:" }, { NULL, NULL } });
+}
+
+static void test_reload(void)
+{
+	struct table *t;
+
+	put("changing", "a one\n");
+	t = open_table("hash:changing");
+	if (t == NULL)
+		return;
+	asks(t, "a", "one");
+	put("changing", "a another\n");
+	asks(t, "a", "one"); /* not looked at again within a second */
+	sleep(1);
+	usleep(100000);
+	asks(t, "a", "another");
+	table_close(t);
+}
+
+static void test_memory(void)
+{
+	ask_all("static:{ a b }", (const struct question[]){ { "x", "a b" }, { NULL, NULL } });
+	ask_all("static:all", (const struct question[]){ { "x", "all" }, { NULL, NULL } });
+	ask_all("inline:{ A=1, { b = two words }, c=x=y }",
+		(const struct question[]){ { "a", "1" }, { "B", "two words" }, { "c", "x=y" }, { "d", "-" }, { NULL, NULL } });
+	ask_all("fail:x", (const struct question[]){ { "a", "!" }, { NULL, NULL } });
+	ask_all("unionmap:{ inline:{ a=1, b=2 }, inline:{ a=3 } }",
+		(const struct question[]){ { "a", "1,3" }, { "b", "2" }, { "c", "-" }, { NULL, NULL } });
+	ask_all("pipemap:{ inline:{ a=b, x=y }, inline:{ b=c } }",
+		(const struct question[]){ { "a", "c" }, { "x", "-" }, { "b", "-" }, { NULL, NULL } });
+	ask_all("unionmap:{ static:x, fail:y }", (const struct question[]){ { "a", "!" }, { NULL, NULL } });
+	ask_all("unix:passwd.byname", (const struct question[]){ { "no-such-user-here", "-" }, { NULL, NULL } });
+}
+
+static void test_cidr(void)
+{
+	put("cidr", "192.0.2.1 one\n192.0.2.0/24 net\nif 10.0.0.0/8\n!10.1.0.0/16 not ten one\n10.1.2.0/24 inner\nendif\n"
+		    "2001:db8::/32 six\n192.0.2.1/24 wrong\n10.0.0.0/8 outer\n");
+	ask_all("cidr:cidr", (const struct question[]){ { "192.0.2.1", "one" }, { "192.0.2.9", "net" }, { "10.2.3.4", "not ten one" },
+				     { "10.1.2.3", "inner" }, { "10.1.9.9", "outer" }, { "2001:db8::5", "six" }, { "2001:db9::5", "-" },
+				     { "198.51.100.1", "-" }, { "example.com", "-" }, { NULL, NULL } });
+	ask_all("cidr:{{192.0.2.0/24 in}, {0.0.0.0/0 any v4}}",
+		(const struct question[]){ { "192.0.2.7", "in" }, { "1.2.3.4", "any v4" }, { "::1", "-" }, { NULL, NULL } });
+}
+
+static const struct question pattern_questions[] = {
+	{ "Subject: buy PILLS now", "REJECT pills" },
+	{ "user+x@example.com", "user at EXAMPLE $5 x" },
+	{ "Case", "case" },
+	{ "case", "-" },
+	{ "in then deep", "deep in" },
+	{ "in only", "in, not deep" },
+	{ "deep", "-" },
+	{ "must not", "-" },
+	{ "a/b", "slash" },
+	{ NULL, NULL },
+};
+
+static const char pattern_text[] = "# rules\n"
+				   "/buy (pills)/ REJECT pills\n"
+				   "/^([^+]+)\\+(.*)@example/ $1 at EXAMPLE $$5 ${2}\n"
+				   "/^Case$/i case\n"
+				   "if /^in/\n"
+				   "!/deep/ in, not deep\n"
+				   "/deep/ deep in\n"
+				   "endif\n"
+				   "/^must/ $1\n"      /* no such group: left out */
+				   "/unclosed(/ x\n"   /* left out */
+				   "/no end\n"         /* left out */
+				   "endif\n"           /* left out */
+				   "/a\\/b/ slash\n";
+
+static void test_patterns(void)
+{
+	put("patterns", pattern_text);
+	ask_all("regexp:patterns", pattern_questions);
+	ask_all("pcre:patterns", pattern_questions);
+	ask_all("pcre:{{/^(?!good)x/ lookahead}}", (const struct question[]){ { "xyz", "lookahead" }, { NULL, NULL } });
+	ask_all("pcre:{{/(a+)+$/ x}}", (const struct question[]){ { "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab", "!" }, { NULL, NULL } });
+	ask_all("regexp:{{/^[^A-Z]/ Bogus}}", (const struct question[]){ { "\x16\x03", "Bogus" }, { "HELO", "-" }, { NULL, NULL } });
+}
+
+static const struct {
+	const char *spec, *why;
+} refused[] = {
+	{ "hsah:x", "unknown table type \"hsah\" (there are: btree" },
+	{ "hash:nofile", "nofile" },
+	{ "lmdb:nofile", "nofile.lmdb" },
+	{ "inline:x", "expected" },
+	{ "inline:{ a }", "\"key=value\" expected" },
+	{ "unix:shadow.byname", "passwd.byname" },
+	{ "unionmap:{ hash:nofile }", "nofile" },
+};
+
+static void test_refused(void)
+{
+	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+		struct err e = ERR_INIT;
+		struct table *t = table_open(str_z(refused[i].spec), dir, &e);
+
+		ok(t == NULL && strstr(e.text, refused[i].why) != NULL, "%s: %s", refused[i].spec, e.text);
+		table_close(t);
+	}
+}
+
+static void test_lists(void)
+{
+	struct arena *a = arena_new("test");
+	struct tables ts;
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+
+	ok(tables_open(a, "inline:{ a=1 }, inline:{ a=2, b=3 }", dir, &ts, &e) == 0 && ts.count == 2, "a list opens: %s", e.text);
+	ok(tables_lookup(&ts, STR("a"), &value, &e) == TABLE_FOUND && str_eqz(buf_str(&value), "1"), "first answer wins");
+	buf_clear(&value);
+	ok(tables_lookup(&ts, STR("b"), &value, &e) == TABLE_FOUND && str_eqz(buf_str(&value), "3"), "the next is asked");
+	tables_close(&ts);
+	ok(tables_open(a, "inline:{ a=1 }, fail:x, static:y", dir, &ts, &e) == 0, "with a failing one");
+	ok(tables_lookup(&ts, STR("b"), &value, &e) == TABLE_FAILED && strstr(e.text, "table fail:x: lookup failed: ") != NULL,
+		"a failure is no miss: %s", e.text);
+	tables_close(&ts);
+	ok(tables_open(a, "static:y, none:x", dir, &ts, &e) == -1 && ts.count == 0, "one bad table spoils the list");
+	buf_done(&value);
+	arena_free(a);
+}
+
+static void remove_dir(void)
+{
+	static const char *const names[] = { "access", "aliases", "transport", "changing", "cidr", "patterns" };
+	struct buf path = { 0 };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		buf_clear(&path);
+		buf_addf(&path, "%s/%s", dir, names[i]);
+		(void)unlink(buf_z(&path));
+	}
+	buf_done(&path);
+	(void)rmdir(dir);
+}
+
+int main(void)
+{
+	if (mkdtemp(dir) == NULL)
+		return 1;
+	test_text();
+	test_memory();
+	test_cidr();
+	test_patterns();
+	test_refused();
+	test_lists();
+	test_reload();
+	remove_dir();
+	return done_testing();
+}
