@@ -17,6 +17,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/net/dns_ask.h"
+#include "lib/net/dns_hosts.h"
 #include "lib/net/dns_parse.h"
 #include "lib/net/fiber.h"
 #include "lib/net/loop.h"
@@ -77,6 +78,7 @@ void dns_done(void)
 		ub_ctx_delete(dns.ctx);
 	mem_free(dns.servers);
 	mem_free(dns.trust_anchor);
+	dns_hosts_forget();
 	memset(&dns, 0, sizeof dns);
 }
 

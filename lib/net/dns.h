@@ -46,13 +46,18 @@ struct dns_answer {
 int dns_init(const char *servers, struct err *e);
 /* Before the first question: file with the root's key. Without one nothing is validated and no answer is "secure". */
 void dns_trust(const char *anchor_file);
+/* Before the first question: a file like /etc/hosts, read once when first needed; "" or a missing file: none. It names clients
+ * (dns_peer_name) and, on request, hosts (dns_addresses). */
+void dns_hosts(const char *hosts_file);
 void dns_done(void); /* no question may be open */
 /* Ask. The answer lives in a. Suspends. Never fails otherwise than in answer->result. */
 void dns_ask(struct arena *a, struct str name, enum dns_type type, int64_t deadline, struct dns_answer *answer);
 
-/* All addresses of a host, A and AAAA asked together as `families` says (1 = v4, 2 = v6, 3 = both). addrs: arena array of
- * struct sock_addr with port 0. result as for one question, OK when either family answered. Suspends. */
+/* All addresses of a host, A and AAAA asked together as `families` says (1 = v4, 2 = v6, 3 = both; plus DNS_HOSTS_FILE: what the hosts
+ * file says goes before the DNS). addrs: arena array of struct sock_addr with port 0. result as for one question, OK when either family
+ * answered. Suspends. */
 struct sock_addr;
+enum { DNS_HOSTS_FILE = 4 };
 enum dns_result dns_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs,
 	size_t *count);
 /* "4.3.2.1.in-addr.arpa" or the ip6.arpa form, or with zone "4.3.2.1.<zone>" for DNS lists (RFC 5782). ip: text. False: not an address. */

@@ -3,6 +3,7 @@
 
 #include "lib/net/dns.h"
 #include "lib/net/dns_ask.h"
+#include "lib/net/dns_hosts.h"
 #include "lib/net/sock.h"
 
 #define ADDRESSES_MAX 64
@@ -30,6 +31,17 @@ static enum dns_result join_results(enum dns_result a, enum dns_result b)
 	return rank[a] > rank[b] ? a : b;
 }
 
+/* The hosts file's addresses of the wanted families. */
+static size_t addresses_from_file(struct str host, unsigned families, struct sock_addr *addrs)
+{
+	size_t count = dns_hosts_addresses(host, addrs, ADDRESSES_MAX), kept = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (families & (addrs[i].u.sa.sa_family == AF_INET ? 1u : 2u))
+			addrs[kept++] = addrs[i];
+	return kept;
+}
+
 enum dns_result dns_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count)
 {
 	static const enum dns_type types[] = { DNS_A, DNS_AAAA };
@@ -37,7 +49,9 @@ enum dns_result dns_addresses(struct arena *a, struct str host, unsigned familie
 	enum dns_result all = DNS_BADNAME;
 
 	*addrs = arena_alloc(a, ADDRESSES_MAX * sizeof **addrs);
-	*count = 0;
+	*count = families & DNS_HOSTS_FILE ? addresses_from_file(host, families, *addrs) : 0;
+	if (*count > 0)
+		return DNS_OK;
 	for (unsigned i = 0; i < 2; i++)
 		if (families & 1u << i)
 			dns_question_start(&q[i], host, types[i]);
@@ -90,15 +104,6 @@ bool dns_reverse_name(struct str ip, struct str zone, struct buf *out)
 	return true;
 }
 
-static bool same_address(const struct sock_addr *a, const struct sock_addr *b)
-{
-	if (a->u.sa.sa_family != b->u.sa.sa_family)
-		return false;
-	if (a->u.sa.sa_family == AF_INET)
-		return memcmp(&a->u.in.sin_addr, &b->u.in.sin_addr, sizeof a->u.in.sin_addr) == 0;
-	return memcmp(&a->u.in6.sin6_addr, &b->u.in6.sin6_addr, sizeof a->u.in6.sin6_addr) == 0;
-}
-
 /* A name that may stand in logs and headers as a host: LDH labels and '_', not an address in disguise. */
 static bool plausible_host(struct str name)
 {
@@ -122,7 +127,7 @@ static int confirm(struct arena *a, struct str name, const struct sock_addr *pee
 	enum dns_result result = dns_addresses(a, name, peer->u.sa.sa_family == AF_INET ? 1 : 2, deadline, &addrs, &count);
 
 	for (size_t i = 0; i < count; i++)
-		if (same_address(&addrs[i], peer))
+		if (dns_same_address(&addrs[i], peer))
 			return 2;
 	return result == DNS_TEMPFAIL ? 4 : 5;
 }
@@ -135,8 +140,13 @@ int dns_peer_name(struct arena *a, struct str ip, int64_t deadline, struct str *
 	int code = 5;
 
 	*name = *reverse = STR("unknown");
-	if (!parse_address(ip, &peer) || !dns_reverse_name(ip, STR_NONE, &question))
+	if (!parse_address(ip, &peer))
 		return 5;
+	if (plausible_host(arena_lower(a, dns_hosts_name(&peer)))) {
+		*name = *reverse = arena_dup(a, dns_hosts_name(&peer));
+		return 2;
+	}
+	dns_reverse_name(ip, STR_NONE, &question);
 	dns_ask(a, buf_str(&question), DNS_PTR, deadline, &answer);
 	buf_done(&question);
 	if (answer.result == DNS_TEMPFAIL)
