@@ -152,7 +152,7 @@ static enum table_answer ask_host_table(const struct matchlist *m, struct table 
 	enum table_answer answer = ask_table(t, name, e);
 	ptrdiff_t dot;
 
-	if (table_is_pattern(t) || (name.n > 0 && name.p[0] == '['))
+	if (table_is_pattern(t) || (m->flags & MATCH_WHOLE) || (name.n > 0 && name.p[0] == '['))
 		return answer;
 	while (answer == TABLE_MISSING && (dot = str_chr(name, '.')) >= 0) {
 		name = str_skip(name, (size_t)dot + 1);
@@ -166,7 +166,7 @@ static bool name_matches(const struct matchlist *m, struct str pattern, struct s
 {
 	if (str_eqi(pattern, name))
 		return true;
-	if (name.n <= pattern.n || !str_endsi(name, pattern))
+	if ((m->flags & MATCH_WHOLE) || name.n <= pattern.n || !str_endsi(name, pattern))
 		return false;
 	if (pattern.n > 0 && pattern.p[0] == '.')
 		return true;

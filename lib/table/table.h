@@ -66,7 +66,12 @@ enum table_answer tables_lookup_domain(const struct tables *ts, struct str domai
 /* Match lists of main.cf (mynetworks, mydestination, relay_domains ...): names, .domains, !negation, addresses and networks, /file,
  * type:table. */
 struct matchlist;
-enum { MATCH_HOST = 1, MATCH_ADDR = 2, MATCH_PARENT = 4 }; /* what patterns may match; PARENT: "example.com" also matches below it */
+enum { /* what patterns may match */
+	MATCH_HOST = 1,
+	MATCH_ADDR = 2,
+	MATCH_PARENT = 4, /* "example.com" also matches below it */
+	MATCH_WHOLE = 8   /* no subdomains at all: mydestination, virtual_*_domains */
+};
 struct matchlist *matchlist_open(const char *value, unsigned flags, const char *conf_dir, struct err *e); /* NULL with *e */
 enum table_answer matchlist_host(const struct matchlist *m, struct str name, struct err *e);
 enum table_answer matchlist_addr(const struct matchlist *m, struct str ip, struct err *e);
