@@ -20,9 +20,11 @@ my $bin   = "$build/libexec/gatepost/policyd";
 plan skip_all => "no $bin" unless -x $bin;
 
 my $dir = tempdir('gatepost-policyd.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+chmod 0755, $dir;    # policyd may run as another user
 mkdir "$dir/$_" for qw(conf queue);
 my @children;
 my $main_pid = $$;
+$SIG{PIPE} = 'IGNORE';
 
 END {
     if (defined $main_pid && $$ == $main_pid) {
@@ -53,8 +55,7 @@ my %zone = (
     'null.test MX'                 => ['0 .'],
     '9.2.0.192.bl.test A'          => ['127.0.0.2'],
     '9.2.0.192.bl.test TXT'        => ['"see http://bl.test/$sender"'],
-    '9.2.0.192.slow.test A'        => 'SLOW',
-    '9.2.0.192.slow2.test A'       => 'SLOW',
+    map({ ("9.2.0.192.slow$_.test A" => 'SLOW') } 0 .. 3),
     '9.2.0.192.down.test A'        => 'SERVFAIL',
     '10.2.0.192.wl.test A'         => ['127.0.5.3'],
     'spam.test.rhs.test A'         => ['127.0.0.2'],
@@ -69,8 +70,9 @@ sub dns_reply {
     my $records = $zone{"$name " . $q->qtype};
 
     $reply->header->ra(1);
+    $reply->header->rcode('NOERROR');
     if (defined $records && !ref $records) {
-        return ($reply, 0.5) if $records eq 'SLOW';
+        return ($reply, 0.3) if $records eq 'SLOW';
         $reply->header->rcode($records);
     } elsif (defined $records) {
         $reply->push(answer => Net::DNS::RR->new("$name. 60 IN " . $q->qtype . " $_")) for @$records;
@@ -121,7 +123,7 @@ my $redis_pid;
 sub start_redis {
     $redis_pid = start_child(sub {
         open STDOUT, '>', '/dev/null';
-        exec 'redis-server', '--port', 0, '--unixsocket', "$dir/redis", '--save', '', '--dir', $dir;
+        exec 'redis-server', '--port', 0, '--unixsocket', "$dir/redis", '--unixsocketperm', 777, '--save', '', '--dir', $dir;
     });
     for (1 .. 200) {
         return if IO::Socket::UNIX->new(Peer => "$dir/redis");
@@ -141,6 +143,7 @@ sub write_conf {
     my (%set) = @_;
     my %conf = (
         compatibility_level => '3.6',
+        mail_owner          => 'nobody',
         queue_directory     => "$dir/queue",
         myhostname          => 'mx.gate.test',
         mynetworks          => '10.0.0.0/8',
@@ -158,6 +161,7 @@ sub write_conf {
 }
 
 my ($policyd_pid, $control);
+sub log_text;
 
 sub start_policyd {
     my (%set) = @_;
@@ -176,7 +180,7 @@ sub start_policyd {
     close $theirs;
     $control = $ours;
     sysread $control, my $ready, 1;
-    is $ready, 'R', 'policyd is ready';
+    is $ready, 'R', 'policyd is ready' or diag log_text();
     return $inet->sockport;
 }
 
@@ -237,10 +241,13 @@ sub action_is {
     return $got;
 }
 
+open my $rbl, '>', "$dir/conf/rbl" or die $!;
+print $rbl "bl.test=127.0.0.4 \$rbl_code go away \$client_address\n";
+close $rbl;
 start_redis();
 my $port = start_policyd(
     redis_server    => "unix:$dir/redis",
-    rbl_reply_maps  => "inline:{ { bl.test=127.0.0.4 = \$rbl_code go away \$client_address } }",
+    rbl_reply_maps  => "texthash:$dir/conf/rbl",
     smtpd_recipient_restrictions => 'check_client_access inline:{192.0.2=DUNNO}, reject',
 );
 $conn = connect_unix();
@@ -295,9 +302,10 @@ subtest 'DNS lists' => sub {
     action_is 'permit_dnswl_client wl.test=127.0.[0..255].[1..3]', {}, 'OK', 'permit list';
     action_is 'permit_dnswl_client down.test', \%bad, qr/^DEFER_IF_REJECT 4\.7\.1/, 'permit list that fails';
     action_is 'reject_rbl_client bl.test=127.0.0.300', \%bad, qr/^451 4\.3\.5/, 'bad filter';
+    action_is 'reject_rbl_client slow0.test', \%bad, 'DUNNO', 'a slow list';    # the resolver learns to be patient
     my $began = time;
-    action_is 'reject_rbl_client slow.test, reject_rbl_client slow2.test, reject_rbl_client bl.test', \%bad, qr/^554 5\.7\.1/, 'three lists';
-    cmp_ok time - $began, '<', 0.95, 'are asked at once';
+    action_is join(', ', map { "reject_rbl_client slow$_.test" } 1 .. 3), \%bad, 'DUNNO', 'three slow lists';
+    cmp_ok time - $began, '<', 0.75, 'are asked at once';
 };
 
 subtest 'SPF' => sub {

@@ -76,8 +76,12 @@ static bool parse_address(struct str ip, struct sock_addr *out)
 		ip = str_skip(ip, 5);
 	if (sock_parse_ip(ip, 0, out, &e) < 0)
 		return false;
-	if (out->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&out->u.in6.sin6_addr))
-		add_address(out, DNS_A, str_n((const char *)&out->u.in6.sin6_addr + 12, 4));
+	if (out->u.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&out->u.in6.sin6_addr)) {
+		char v4[4];
+
+		memcpy(v4, (const char *)&out->u.in6.sin6_addr + 12, sizeof v4);
+		add_address(out, DNS_A, str_n(v4, sizeof v4));
+	}
 	return true;
 }
 
