@@ -43,5 +43,8 @@ int smtp_path_parse(struct str args, const char *keyword, unsigned addr_flags, s
 	if (used < 0)
 		return -1;
 	out->raw = str_sub(rest, 0, (size_t)used);
-	return take_params(str_skip(rest, (size_t)used), out, syntax, why);
+	rest = str_skip(rest, (size_t)used);
+	if (rest.n > 0 && rest.p[0] != ' ' && rest.p[0] != '\t')
+		return refuse(why, "Junk behind the address");
+	return take_params(rest, out, syntax, why);
 }

@@ -1,0 +1,50 @@
+/* mta/smtpd/cmd_tls.c - STARTTLS: RFC 3207. What was said in clear text, by the client or by somebody on the way, is forgotten. */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/net/tls.h"
+#include "mta/smtpd/limit.h"
+#include "mta/smtpd/milter.h"
+#include "mta/smtpd/session.h"
+#include "mta/smtpd/settings.h"
+
+/* 0, or -1 when it was answered. */
+static int may_start(struct session *s, struct str args)
+{
+	if (args.n > 0)
+		return session_reply(s, CODE(501, 5, 5, 4), "Syntax: STARTTLS");
+	if (session_milter_other(s, true) < 0)
+		return session_reply_with(s, &s->ruling);
+	if (cf.tls_level == TLS_LEVEL_NONE || (s->ehlo_discard & HIDE_STARTTLS))
+		return session_reply(s, CODE(502, 5, 5, 1), "Error: command not implemented");
+	if (stream_tls(s->io) != NULL)
+		return session_reply(s, CODE(554, 5, 5, 1), "Error: TLS already active");
+	if (!s->exempt && !limit_tls(s))
+		return session_reply(s, CODE(454, 4, 7, 0), "Error: too many new TLS sessions from %.*s", STRF(s->client.addr));
+	return 0;
+}
+
+int cmd_starttls(struct session *s, struct str args)
+{
+	struct err e = ERR_INIT;
+	const struct tls *t;
+	int bits, algorithm_bits = 0;
+
+	if (may_start(s, args) < 0)
+		return -1;
+	session_reply(s, CODE(220, 2, 0, 0), "Ready to start TLS");
+	if (stream_flush(s->io, session_deadline(s)) < 0 || tls_accept(s->io, cf.tls, deadline_in(cf.starttls_timeout_ms), &e) < 0) {
+		log_info("SSL_accept error from %.*s: %s", STRF(s->client.namaddr), e.text);
+		session_log_end(s, "lost connection");
+		s->hangup = s->closed = true;
+		return -1;
+	}
+	t = stream_tls(s->io);
+	bits = tls_cipher_bits(t, &algorithm_bits);
+	log_info("Anonymous TLS connection established from %.*s: %s with cipher %s (%d/%d bits)", STRF(s->client.namaddr),
+		tls_protocol(t), tls_cipher(t), bits, algorithm_bits);
+	session_forget_helo(s);
+	session_forget_mail(s);
+	s->esmtp = false;
+	s->sasl_user = s->sasl_method = STR_NONE;
+	return 0;
+}

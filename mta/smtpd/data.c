@@ -1,0 +1,310 @@
+/* mta/smtpd/data.c - streams message content to cleanup and turns cleanup's answer into the reply that ends a transaction. */
+#include "mta/smtpd/data.h"
+
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/net/pool.h"
+#include "lib/proto/cleanup.h"
+#include "mta/smtpd/settings.h"
+
+#define HELD_MAX (64u * 1024 * 1024) /* octets held back when message_size_limit sets no bound */
+#define LONG_LINE 998
+#define CODE_TOO_BIG CODE(552, 5, 3, 4)
+#define CODE_WRITE_ERROR CODE(451, 4, 3, 0)
+
+/* ---- the envelope ---- */
+
+/* What the queue remembers of the client; a client that speaks for another one (XFORWARD) is replaced by it. */
+static void fill_client(const struct session *s, struct queue_client *q)
+{
+	const struct xforward *x = &s->xforward;
+
+	*q = (struct queue_client){ .name = s->client.name, .addr = s->client.addr, .port = s->client.port, .helo = s->helo,
+		.proto = str_z(session_protocol(s)), .sasl_method = s->sasl_method, .sasl_user = s->sasl_user,
+		.sasl_sender = s->t.auth_sender, .server = s->server_addr };
+	if (!x->given)
+		return;
+	q->name = x->name;
+	q->addr = x->addr;
+	q->port = x->port;
+	q->helo = x->helo;
+	q->proto = x->proto;
+}
+
+static unsigned request_flags(const struct session *s)
+{
+	unsigned flags = 0;
+
+	if (s->local_rewrite)
+		flags |= CLEANUP_FIX_HEADERS;
+	if (cf.override & OVERRIDE_NO_MILTERS)
+		flags |= CLEANUP_NO_MILTERS;
+	if (cf.override & OVERRIDE_NO_MAPPINGS)
+		flags |= CLEANUP_NO_MAPPINGS;
+	if (cf.override & OVERRIDE_NO_CHECKS)
+		flags |= CLEANUP_NO_CHECKS;
+	return flags;
+}
+
+static struct str received_field(struct session *s)
+{
+	struct buf b = { 0 };
+	struct str field;
+
+	received_print(s, &b);
+	field = arena_dup(session_scratch(s), buf_str(&b));
+	buf_done(&b);
+	return field;
+}
+
+/* Filters travel to cleanup: their connections as descriptors, their state as text. */
+static void add_milters(struct session *s, struct cleanup_request *r)
+{
+	struct buf text = { 0 };
+
+	if (s->milters == NULL)
+		return;
+	milter_session_export(s->milters, &text, r->milter_fds, &r->milter_fd_count);
+	r->milters = arena_dup(session_scratch(s), buf_str(&text));
+	buf_done(&text);
+}
+
+static struct cleanup_request *build_request(struct session *s)
+{
+	struct transaction *t = &s->t;
+	struct cleanup_request *r = arena_alloc(session_scratch(s), sizeof *r);
+
+	r->flags = request_flags(s);
+	memcpy(r->m.id, t->id, sizeof r->m.id);
+	r->m.flags = t->flags | (t->hold ? QUEUE_HOLD : 0u);
+	r->m.arrival_us = t->arrival_us;
+	r->m.sender = t->sender;
+	r->m.envid = t->envid;
+	r->m.ret = t->ret;
+	fill_client(s, &r->m.client);
+	r->m.filter = t->filter.n > 0 ? t->filter : str_z(cf.content_filter);
+	r->m.rcpts = t->rcpts.v;
+	r->m.rcpt_count = t->rcpts.count;
+	r->prepend = t->prepend.v;
+	r->prepend_count = t->prepend.count;
+	r->received = received_field(s);
+	r->hold_reason = t->hold_reason;
+	r->redirect = t->redirect;
+	r->bcc = t->bcc.v;
+	r->bcc_count = t->bcc.count;
+	add_milters(s, r);
+	return r;
+}
+
+static int64_t patience(void)
+{
+	return deadline_in(cf.ipc_timeout_ms);
+}
+
+static void lose(struct session *s, struct content *c, const char *why)
+{
+	log_warn("%s: cannot hand the message to cleanup: %s", session_queue_id(s), why);
+	if (c->cleanup != NULL)
+		pool_drop(cf.cleanup, c->cleanup);
+	c->cleanup = NULL;
+	c->fate = CONTENT_LOST;
+}
+
+/* A kept connection may have died with its worker: that is worth one more try. */
+static void open_cleanup(struct session *s, struct content *c)
+{
+	struct cleanup_request *r = build_request(s);
+	struct err e = ERR_INIT;
+	bool reused = true;
+
+	while (reused) {
+		c->cleanup = pool_get(cf.cleanup, patience(), &reused, &e);
+		if (c->cleanup == NULL)
+			break;
+		if (cleanup_send_envelope(c->cleanup, r, patience(), &e) == 0)
+			return;
+		pool_drop(cf.cleanup, c->cleanup);
+		c->cleanup = NULL;
+	}
+	lose(s, c, e.text);
+}
+
+static void content_release(void *arg)
+{
+	struct content *c = arg;
+
+	if (c->cleanup != NULL)
+		pool_drop(cf.cleanup, c->cleanup); /* unfinished: closing throws it away */
+	buf_done(&c->held);
+}
+
+struct content *content_begin(struct session *s)
+{
+	struct content *c = arena_alloc(s->mail, sizeof *c);
+
+	c->at_start = true;
+	c->hold_back = cf.lists[LIST_EOD].count > 0;
+	arena_defer(s->mail, content_release, c);
+	if (!c->hold_back && !s->t.discard)
+		open_cleanup(s, c);
+	return c;
+}
+
+/* ---- content ---- */
+
+static void send_content(struct session *s, struct content *c, struct str lines)
+{
+	struct err e = ERR_INIT;
+
+	if (cleanup_send_content(c->cleanup, lines, patience(), &e) < 0)
+		lose(s, c, e.text);
+}
+
+static bool over_limit(const struct content *c)
+{
+	if (cf.message_limit > 0)
+		return c->size > (uint64_t)cf.message_limit;
+	return c->hold_back && c->size > HELD_MAX;
+}
+
+void content_add(struct session *s, struct content *c, struct str lines)
+{
+	c->size += lines.n;
+	if (c->fate != CONTENT_GOOD || lines.n == 0)
+		return;
+	if (over_limit(c)) {
+		log_warn("%s: queue file size limit exceeded", session_queue_id(s));
+		c->fate = CONTENT_TOO_BIG;
+		if (c->cleanup != NULL)
+			pool_drop(cf.cleanup, c->cleanup);
+		c->cleanup = NULL;
+		buf_done(&c->held);
+	} else if (c->hold_back) {
+		buf_add(&c->held, lines);
+	} else if (c->cleanup != NULL) {
+		send_content(s, c, lines);
+	}
+}
+
+static void end_line(struct content *c, struct buf *out)
+{
+	if (c->line_size > LONG_LINE)
+		c->flags |= QUEUE_LONG_LINES;
+	buf_addz(out, "\r\n");
+	c->at_start = true;
+	c->line_size = 0;
+}
+
+static void add_octet(struct content *c, struct buf *out, char octet)
+{
+	if (c->at_start && octet == '.')
+		c->flags |= QUEUE_DOTS;
+	if ((unsigned char)octet > 127)
+		c->flags |= QUEUE_8BIT;
+	c->at_start = false;
+	c->line_size++;
+	buf_addc(out, octet);
+}
+
+/* Lines of a chunk end in CRLF or LF; nothing is dot-stuffed; a CR elsewhere is data, or a blank like in DATA. */
+void content_add_chunk(struct session *s, struct content *c, struct str raw, bool last)
+{
+	struct buf out = { 0 };
+
+	for (size_t i = 0; i < raw.n; i++) {
+		char octet = raw.p[i];
+
+		if (octet == '\n') {
+			c->bare_lf = c->bare_lf || !c->after_cr;
+			end_line(c, &out);
+		} else {
+			if (c->after_cr)
+				add_octet(c, &out, cf.replace_stray ? ' ' : '\r');
+			if (octet != '\r')
+				add_octet(c, &out, octet);
+		}
+		c->after_cr = octet == '\r';
+	}
+	if (last && (!c->at_start || c->after_cr)) {
+		end_line(c, &out);
+		c->after_cr = false;
+	}
+	content_add(s, c, buf_str(&out));
+	buf_done(&out);
+}
+
+/* ---- the end ---- */
+
+static int ask_cleanup(struct session *s, struct content *c, struct cleanup_answer *answer)
+{
+	struct err e = ERR_INIT;
+
+	if (c->hold_back) {
+		open_cleanup(s, c);
+		if (c->cleanup != NULL)
+			send_content(s, c, buf_str(&c->held));
+	}
+	if (c->cleanup == NULL)
+		return -1;
+	if (cleanup_send_end(c->cleanup, c->flags, patience(), &e) < 0 ||
+		cleanup_receive_answer(c->cleanup, session_scratch(s), answer, patience(), &e) < 0) {
+		lose(s, c, e.text);
+		return -1;
+	}
+	pool_put(cf.cleanup, c->cleanup);
+	c->cleanup = NULL;
+	if (s->milters != NULL && answer->milters.n > 0)
+		milter_session_import_state(s->milters, answer->milters);
+	return 0;
+}
+
+static int queued(struct session *s, struct str chunk)
+{
+	s->errors = s->junk = 0;
+	return session_reply(s, CODE(250, 2, 0, 0), "Ok: %.*squeued as %s", STRF(chunk), s->t.id);
+}
+
+static bool bare_lf_refused(const struct session *s, const struct content *c)
+{
+	struct err e = ERR_INIT;
+
+	return c->bare_lf && cf.bare_newline == BARE_REJECT && matchlist_addr(cf.bare_exempt, s->client.addr, &e) != TABLE_FOUND;
+}
+
+static int judge_content(struct session *s, struct content *c, struct str chunk)
+{
+	struct cleanup_answer *answer = arena_alloc(session_scratch(s), sizeof *answer);
+
+	s->bare_lf_seen = s->bare_lf_seen || c->bare_lf;
+	if (c->fate == CONTENT_TOO_BIG)
+		return session_reply(s, CODE_TOO_BIG, "Error: message file too big");
+	if (bare_lf_refused(s, c)) {
+		log_info("%s: reject: bare <LF> received after %s from %.*s", session_queue_id(s), s->where, STRF(s->client.namaddr));
+		return session_reply(s, CODE((short)cf.code_bare_newline, 5, 5, 2), "%s Error: bare <LF> received", cf.myhostname);
+	}
+	if (c->fate == CONTENT_GOOD) {
+		session_where(s, "END-OF-MESSAGE");
+		s->t.size = c->size;
+		if (restrict_end_of_data(s) == CHECK_REJECT)
+			return session_reply_with(s, &s->ruling);
+		if (s->t.discard)
+			return queued(s, chunk);
+		if (ask_cleanup(s, c, answer) == 0) {
+			if (answer->code.smtp == 250)
+				return queued(s, chunk);
+			return session_reply_with(s, &(struct reply){ answer->code, answer->text });
+		}
+	}
+	return session_reply(s, CODE_WRITE_ERROR, "Error: queue file write error");
+}
+
+int content_finish(struct session *s, struct content *c, struct str chunk)
+{
+	int rc = judge_content(s, c, chunk);
+
+	session_where(s, "END-OF-MESSAGE");
+	session_forget_mail(s);
+	return rc;
+}

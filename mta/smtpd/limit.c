@@ -1,0 +1,276 @@
+/* mta/smtpd/limit.c - counts clients' connections and events over all workers of the service, and says when it is enough. */
+#include "mta/smtpd/limit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/mem.h"
+#include "lib/mail/ip.h"
+#include "mta/smtpd/settings.h"
+
+#define PARTS 32     /* workers that can count together */
+#define CLIENTS 4096 /* per worker; a power of two */
+#define PROBES 16    /* places looked at for one client; a full neighbourhood loses its stalest idle client */
+#define V6_PREFIX 84 /* leading bits of an IPv6 client that count, as Postfix 3.8 */
+
+enum event { EVENT_CONNECT, EVENT_MAIL, EVENT_RCPT, EVENT_TLS, EVENT_AUTH, EVENTS };
+
+struct entry {
+	_Atomic uint64_t client; /* hash of its network; 0: free */
+	_Atomic uint32_t connections;
+	_Atomic uint32_t period; /* number of the time unit the counts belong to */
+	_Atomic uint32_t counts[EVENTS];
+};
+
+struct part { /* written by one worker, read by all */
+	_Atomic int pid;
+	struct entry entries[CLIENTS];
+};
+
+struct shared {
+	struct part parts[PARTS];
+};
+
+static struct shared *shared;
+static struct part *mine;
+static const char *service_label;
+
+/* ---- the shared file ---- */
+
+static bool alive(int pid)
+{
+	return pid > 0 && (pid == getpid() || kill(pid, 0) == 0 || errno == EPERM);
+}
+
+static bool claim(struct part *p)
+{
+	int old = atomic_load(&p->pid);
+
+	if (alive(old) || !atomic_compare_exchange_strong(&p->pid, &old, (int)getpid()))
+		return false;
+	memset(p->entries, 0, sizeof p->entries);
+	return true;
+}
+
+static struct shared *map_file(const char *service)
+{
+	struct buf path = { 0 };
+	struct shared *map = NULL;
+	int fd;
+
+	buf_addz(&path, "pid/limits.");
+	for (const char *z = service; *z != '\0'; z++)
+		buf_addc(&path, (*z >= '0' && *z <= '9') || (*z >= 'a' && *z <= 'z') || (*z >= 'A' && *z <= 'Z') ? *z : '_');
+	fd = open(buf_z(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd >= 0 && ftruncate(fd, sizeof *map) == 0)
+		map = mmap(NULL, sizeof *map, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (fd >= 0)
+		close(fd);
+	buf_done(&path);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+void limit_init(const char *service)
+{
+	service_label = service;
+	shared = map_file(service);
+	for (size_t i = 0; shared != NULL && i < PARTS && mine == NULL; i++)
+		if (claim(&shared->parts[i]))
+			mine = &shared->parts[i];
+	if (mine != NULL)
+		return;
+	log_warn("clients are counted by this worker alone: no room in the shared counters");
+	shared = NULL;
+	mine = mem_alloc(sizeof *mine);
+}
+
+/* ---- one client's entry ---- */
+
+/* The same in every worker: FNV-1a over the network, stirred. Strangers choosing colliding networks gain a shared count at most. */
+static uint64_t client_key(struct session *s)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+	struct ip ip;
+
+	if (!ip_parse(s->client.addr, &ip))
+		memset(&ip, 0, sizeof ip);
+	if (!ip.v4)
+		ip = ip_mask(&ip, V6_PREFIX);
+	for (size_t i = 0; i < sizeof ip.b; i++)
+		h = (h ^ ip.b[i]) * 0x100000001b3u;
+	h ^= h >> 29;
+	return h | 1;
+}
+
+static uint32_t period_now(void)
+{
+	return (uint32_t)(clock_mono_ms() / (cf.rate_unit_ms > 0 ? cf.rate_unit_ms : 60000));
+}
+
+static struct entry *entry_find(struct part *p, uint64_t key)
+{
+	for (size_t i = 0; i < PROBES; i++) {
+		struct entry *e = &p->entries[(key + i) & (CLIENTS - 1)];
+
+		if (atomic_load_explicit(&e->client, memory_order_relaxed) == key)
+			return e;
+	}
+	return NULL;
+}
+
+static struct entry *entry_make(uint64_t key)
+{
+	struct entry *best = NULL;
+
+	for (size_t i = 0; i < PROBES; i++) {
+		struct entry *e = &mine->entries[(key + i) & (CLIENTS - 1)];
+
+		if (e->client == 0) {
+			best = e;
+			break;
+		}
+		if (e->connections == 0 && (best == NULL || e->period < best->period))
+			best = e;
+	}
+	if (best == NULL)
+		return NULL;
+	for (size_t i = 0; i < EVENTS; i++)
+		best->counts[i] = 0;
+	best->connections = 0;
+	best->period = period_now();
+	best->client = key;
+	return best;
+}
+
+static void next_period(struct entry *e)
+{
+	uint32_t now = period_now();
+
+	if (e->period == now)
+		return;
+	for (size_t i = 0; i < EVENTS; i++)
+		e->counts[i] = 0;
+	e->period = now;
+}
+
+/* Over all workers. */
+static uint64_t total(uint64_t key, enum event what, bool connections)
+{
+	uint64_t sum = 0;
+	uint32_t now = period_now();
+
+	for (size_t i = 0; i < (shared != NULL ? PARTS : 1); i++) {
+		struct part *p = shared != NULL ? &shared->parts[i] : mine;
+		struct entry *e = p->pid != 0 || shared == NULL ? entry_find(p, key) : NULL;
+
+		if (e == NULL || (p != mine && !alive(p->pid)))
+			continue;
+		if (connections)
+			sum += e->connections;
+		else if (e->period == now)
+			sum += e->counts[what];
+	}
+	return sum;
+}
+
+/* ---- the limits ---- */
+
+static const struct limit_row {
+	const int64_t *limit;
+	const char *what; /* as Postfix's anvil clients log it */
+} limit_rows[EVENTS] = {
+	[EVENT_CONNECT] = { &cf.conn_rate_limit, "Connection rate" },
+	[EVENT_MAIL] = { &cf.mail_rate_limit, "Message delivery request rate" },
+	[EVENT_RCPT] = { &cf.rcpt_rate_limit, "Recipient address rate" },
+	[EVENT_TLS] = { &cf.tls_rate_limit, "New TLS session rate" },
+	[EVENT_AUTH] = { &cf.auth_rate_limit, "AUTH command rate" },
+};
+
+static bool exceeded(const struct session *s, const char *what, uint64_t n, int64_t limit)
+{
+	if (limit <= 0 || n <= (uint64_t)limit)
+		return false;
+	log_warn("%s limit exceeded: %llu from %.*s for service %s", what, (unsigned long long)n, STRF(s->client.namaddr), service_label);
+	return true;
+}
+
+static struct entry *entry_for(uint64_t key)
+{
+	struct entry *e = entry_find(mine, key);
+
+	if (e == NULL)
+		return entry_make(key);
+	next_period(e);
+	return e;
+}
+
+static bool count_event(struct session *s, enum event what)
+{
+	const struct limit_row *row = &limit_rows[what];
+	uint64_t key;
+	struct entry *e;
+
+	if (*row->limit <= 0)
+		return true; /* what is not limited is not counted */
+	key = client_key(s);
+	e = entry_for(key);
+	if (e != NULL)
+		e->counts[what]++;
+	return !exceeded(s, row->what, total(key, what, false), *row->limit);
+}
+
+bool limit_connect(struct session *s)
+{
+	uint64_t key;
+	struct entry *e;
+
+	if (cf.conn_count_limit > 0) {
+		key = client_key(s);
+		e = entry_for(key);
+		if (e != NULL) {
+			e->connections++;
+			s->limits_counted = true;
+			s->limit_key = key;
+		}
+		if (exceeded(s, "Connection concurrency", total(key, EVENT_CONNECT, true), cf.conn_count_limit))
+			return false;
+	}
+	return count_event(s, EVENT_CONNECT);
+}
+
+void limit_disconnect(struct session *s)
+{
+	struct entry *e = s->limits_counted ? entry_find(mine, s->limit_key) : NULL;
+
+	if (e != NULL && e->connections > 0)
+		e->connections--;
+	s->limits_counted = false;
+}
+
+bool limit_mail(struct session *s)
+{
+	return count_event(s, EVENT_MAIL);
+}
+
+bool limit_rcpt(struct session *s)
+{
+	return count_event(s, EVENT_RCPT);
+}
+
+bool limit_tls(struct session *s)
+{
+	return count_event(s, EVENT_TLS);
+}
+
+bool limit_auth(struct session *s)
+{
+	return count_event(s, EVENT_AUTH);
+}

@@ -1,0 +1,23 @@
+/* mta/smtpd/limit.h - how much one client may do: connections at once, and events per anvil_rate_time_unit.
+ *
+ * The workers of a service count together in one small file below pid/, mapped by all of them: each worker writes its own part only,
+ * and adds up everybody's. A part whose worker is gone does not count. Without the file each worker counts for itself.
+ */
+#ifndef GATEPOST_MTA_SMTPD_LIMIT_H
+#define GATEPOST_MTA_SMTPD_LIMIT_H
+
+#include <stdbool.h>
+
+#include "mta/smtpd/session.h"
+
+void limit_init(const char *service); /* before privileges drop; working directory: the queue's */
+
+/* All return false, having logged, when the client is over its limit. An exempt client is not asked about. */
+bool limit_connect(struct session *s);
+void limit_disconnect(struct session *s);
+bool limit_mail(struct session *s);
+bool limit_rcpt(struct session *s);
+bool limit_tls(struct session *s);
+bool limit_auth(struct session *s);
+
+#endif

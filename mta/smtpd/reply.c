@@ -1,0 +1,171 @@
+/* mta/smtpd/reply.c - what the client is told: reply lines with enhanced codes, the reject footer, the price of errors. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/mail/date.h"
+#include "lib/mail/dsn.h"
+#include "lib/net/fiber.h"
+#include "mta/smtpd/session.h"
+#include "mta/smtpd/settings.h"
+
+#define REPLY_TEXT_MAX 510 /* octets of one line of reply text, RFC 5321 section 4.5.3.1.5 */
+
+/* Bytes that could end the line or confuse a terminal become blanks; a policy server's words are not ours. */
+static void add_line_text(struct buf *out, struct str text)
+{
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char ch = (unsigned char)text.p[i];
+
+		buf_addc(out, ch < ' ' || ch == 127 ? ' ' : (char)ch);
+	}
+}
+
+static void add_line(struct buf *out, struct code code, bool last, struct str text)
+{
+	buf_addf(out, "%03d%c", code.smtp, last ? ' ' : '-');
+	if (code.c != 0)
+		buf_addf(out, "%u.%u.%u ", (unsigned)code.c, (unsigned)code.s, (unsigned)code.d);
+	add_line_text(out, str_sub(text, 0, REPLY_TEXT_MAX));
+	buf_addz(out, "\r\n");
+}
+
+/* A footer that begins with "\c" continues the last line; else it makes lines of its own. */
+static struct str join_footer(struct buf *tmp, struct str text, struct str footer)
+{
+	if (footer.n == 0)
+		return text;
+	buf_add(tmp, text);
+	if (str_starts(footer, STR("\\c")))
+		footer = str_skip(footer, 2);
+	else
+		buf_addc(tmp, '\n');
+	buf_add(tmp, footer);
+	return buf_str(tmp);
+}
+
+void reply_format(struct buf *out, struct code code, struct str text, struct str footer)
+{
+	struct buf tmp = { 0 };
+	struct str rest = join_footer(&tmp, text, footer);
+	ptrdiff_t at;
+
+	while ((at = str_chr(rest, '\n')) >= 0) {
+		add_line(out, code, false, str_trim(str_sub(rest, 0, (size_t)at)));
+		rest = str_skip(rest, (size_t)at + 1);
+	}
+	add_line(out, code, true, rest);
+	buf_done(&tmp);
+}
+
+/* ---- the footer template ---- */
+
+struct footer_values {
+	struct session *s;
+	struct buf time;
+};
+
+static const char *footer_value(void *ctx, struct str name)
+{
+	struct footer_values *v = ctx;
+
+	if (str_eqz(name, "client_address"))
+		return arena_z(session_scratch(v->s), v->s->client.addr);
+	if (str_eqz(name, "client_port"))
+		return arena_z(session_scratch(v->s), v->s->client.port);
+	if (str_eqz(name, "server_name"))
+		return cf.myhostname;
+	if (!str_eqz(name, "localtime"))
+		return "";
+	if (v->time.n == 0)
+		date_asctime(&v->time, clock_wall_us());
+	return buf_z(&v->time);
+}
+
+/* "\n" as two characters in the template is a line break. */
+static void unescape_lines(struct buf *out, struct str text)
+{
+	for (size_t i = 0; i < text.n; i++)
+		if (text.p[i] == '\\' && i + 1 < text.n && text.p[i + 1] == 'n') {
+			buf_addc(out, '\n');
+			i++;
+		} else {
+			buf_addc(out, text.p[i]);
+		}
+}
+
+static struct str footer_for(struct session *s, struct code code, struct str text, struct buf *out)
+{
+	struct buf template = { 0 }, whole = { 0 }, expanded = { 0 };
+	struct footer_values v = { .s = s };
+	struct err e = ERR_INIT;
+
+	if (cf.footer_maps.count > 0) {
+		buf_addf(&whole, "%03d %u.%u.%u %.*s", code.smtp, (unsigned)code.c, (unsigned)code.s, (unsigned)code.d, STRF(text));
+		if (tables_lookup(&cf.footer_maps, buf_str(&whole), &template, &e) == TABLE_FAILED)
+			log_warn("%s", e.text);
+	}
+	if (template.n == 0)
+		buf_addz(&template, cf.reject_footer);
+	if (template.n > 0 && conf_expand(buf_str(&template), footer_value, &v, &expanded, &e) == 0)
+		unescape_lines(out, buf_str(&expanded));
+	buf_done(&template);
+	buf_done(&whole);
+	buf_done(&expanded);
+	buf_done(&v.time);
+	return buf_str(out);
+}
+
+/* ---- sending ---- */
+
+/* A client that makes nothing but errors is made to wait for every answer. */
+static void slow_down(struct session *s)
+{
+	if (s->errors < (uint64_t)cf.soft_error_limit || cf.error_sleep_ms == 0)
+		return;
+	if (stream_flush(s->io, session_deadline(s)) < 0)
+		s->closed = true;
+	fiber_sleep(cf.error_sleep_ms);
+}
+
+static int send_reply(struct session *s, struct code code, struct str text)
+{
+	struct buf out = { 0 }, footer = { 0 };
+	bool refused = code.smtp >= 400;
+	bool wants_footer = refused && (*cf.reject_footer != '\0' || cf.footer_maps.count > 0);
+
+	slow_down(s);
+	reply_format(&out, code, text, wants_footer ? footer_for(s, code, text, &footer) : STR_NONE);
+	if (!s->closed && stream_write(s->io, buf_str(&out), session_deadline(s)) < 0)
+		s->closed = true;
+	buf_done(&out);
+	buf_done(&footer);
+	if (code.smtp == 421 || code.smtp == 521)
+		s->hangup = true;
+	return refused ? -1 : 0;
+}
+
+int session_reply(struct session *s, struct code code, const char *fmt, ...)
+{
+	struct buf text = { 0 };
+	va_list ap;
+	int rc;
+
+	va_start(ap, fmt);
+	buf_addfv(&text, fmt, ap);
+	va_end(ap);
+	rc = send_reply(s, code, buf_str(&text));
+	buf_done(&text);
+	return rc;
+}
+
+int session_reply_with(struct session *s, const struct reply *r)
+{
+	return send_reply(s, r->code, r->text);
+}
+
+int session_reply_plain(struct session *s, int code, struct str text)
+{
+	return send_reply(s, CODE((short)code, 0, 0, 0), text);
+}

@@ -1,0 +1,30 @@
+/* mta/smtpd/smtpd.c - the SMTP server: one fiber for each client.
+ *
+ * Security: reads whatever the internet sends, as an unprivileged user once the configuration, certificates and listeners are open.
+ * It opens no file after that, writes nothing to the queue, and trusts nothing from a client: lines, recipients, sizes, errors, time
+ * and connections are bounded; what clients say reaches logs, headers and other processes only in safe form. Tables and lists in the
+ * DNS are asked by policyd, addresses are resolved by trivial-rewrite, messages are written by cleanup.
+ */
+#include "lib/service/service.h"
+#include "mta/smtpd/limit.h"
+#include "mta/smtpd/session.h"
+#include "mta/smtpd/settings.h"
+
+static void init(const struct conf *c)
+{
+	settings_load(c);
+	limit_init(service_name());
+}
+
+static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
+{
+	(void)listener; /* all of a service's sockets are alike */
+	session_serve(s, peer);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct service smtpd = { .command = "smtpd", .init = init, .serve = serve, .flags = SERVICE_DNS };
+
+	return service_main(argc, argv, &smtpd);
+}
