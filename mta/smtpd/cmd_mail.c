@@ -278,7 +278,7 @@ static int take_sender(struct session *s, const struct smtp_path *path, struct s
 	if (!utf8_ascii(sender) && cf.strict_smtputf8 && !(s->t.flags & QUEUE_UTF8))
 		return session_reply(s, CODE(553, 5, 6, 7), "Must declare SMTPUTF8 to send unicode address");
 	s->t.sender = sender;
-	s->t.sender_answer = resolve_address(s, sender, false);
+	s->t.sender_answer = resolve_ask(s, sender, false);
 	if (s->t.sender_answer == NULL)
 		return session_reply(s, CODE_LOOKUP, "<%.*s>: Temporary lookup failure", STRF(sender));
 	if (sender.n > 0 && (s->t.sender_answer->flags & REWRITE_ERROR))
@@ -401,7 +401,7 @@ static void add_rcpt(struct session *s, const struct queue_rcpt *r)
 
 static int judge_rcpt(struct session *s, const struct smtp_path *path, struct str args)
 {
-	s->t.rcpt_answer = resolve_address(s, s->t.rcpt_now, cf.reject_unlisted_rcpt || cf.lists[LIST_RCPT].count > 0);
+	s->t.rcpt_answer = resolve_ask(s, s->t.rcpt_now, cf.reject_unlisted_rcpt || cf.lists[LIST_RCPT].count > 0);
 	if (s->t.rcpt_answer != NULL && (s->t.rcpt_answer->flags & REWRITE_ERROR))
 		return bad_address(s, CODE_BAD_RCPT, "recipient", "RCPT", args);
 	if (!s->exempt && !limit_rcpt(s))

@@ -38,7 +38,7 @@ static int judge_vrfy(struct session *s, struct str shown)
 {
 	int rc;
 
-	s->t.rcpt_answer = resolve_address(s, s->t.rcpt_now, true);
+	s->t.rcpt_answer = resolve_ask(s, s->t.rcpt_now, true);
 	s->t.rcpt_checked = false;
 	if (s->t.rcpt_answer != NULL && (s->t.rcpt_answer->flags & REWRITE_ERROR))
 		return session_reply(s, CODE(501, 5, 1, 3), "Bad recipient address syntax");

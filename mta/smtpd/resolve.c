@@ -4,7 +4,7 @@
 #include "lib/base/log.h"
 #include "mta/smtpd/settings.h"
 
-struct rewrite_answer *resolve_address(struct session *s, struct str address, bool known)
+struct rewrite_answer *resolve_ask(struct session *s, struct str address, bool known)
 {
 	struct rewrite_answer *a = arena_alloc(s->mail, sizeof *a);
 	struct rewrite_question q = { REWRITE_LOCAL_CONTEXT | (known ? REWRITE_CHECK_KNOWN : 0u), s->t.sender, address };

@@ -228,7 +228,7 @@ enum verdict reject_unlisted_sender(struct check *c, const struct rule *r)
 	(void)r; /* takes no argument */
 	if (a.given.n == 0)
 		return CHECK_DUNNO;
-	a.answer = resolve_address(c->s, a.given, true);
+	a.answer = resolve_ask(c->s, a.given, true);
 	if (a.answer == NULL)
 		return no_answer(c, &a);
 	c->s->t.sender_checked = true;

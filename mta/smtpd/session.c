@@ -530,7 +530,7 @@ static void converse(struct session *s)
 	command_loop(s);
 }
 
-void session_serve(struct stream *io, const struct sock_addr *peer)
+void session_run(struct stream *io, const struct sock_addr *peer)
 {
 	struct arena *life = arena_new("smtpd session");
 	struct session *s = arena_alloc(life, sizeof *s);

@@ -140,7 +140,7 @@ struct verb {
 };
 
 /* One connection from greeting to goodbye. Suspends. */
-void session_serve(struct stream *io, const struct sock_addr *peer);
+void session_run(struct stream *io, const struct sock_addr *peer);
 
 /* Commands; cmd_*.c. args: what follows the verb, trimmed. All suspend. */
 int cmd_helo(struct session *s, struct str args);

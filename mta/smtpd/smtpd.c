@@ -19,7 +19,7 @@ static void init(const struct conf *c)
 static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
 {
 	(void)listener; /* all of a service's sockets are alike */
-	session_serve(s, peer);
+	session_run(s, peer);
 }
 
 int main(int argc, char **argv)
