@@ -104,7 +104,7 @@ bool concurrency_failure(struct concurrency *c, const struct feedback_rules *r)
 	if (r->cohort_limit > 0 && c->cohorts >= r->cohort_limit - 1e-9)
 		return true;
 	c->failure -= amount;
-	while (c->failure - amount / 2 < 0) {
+	while (c->failure < -amount / 2) {
 		c->window = c->window > 1 ? c->window - 1 : 1;
 		c->failure += 1;
 		c->success = 0;

@@ -142,6 +142,8 @@ struct qmgr { /* the process's state */
 
 extern struct qmgr qmgr;
 
+/* settings.c */
+void settings_read(const struct conf *c);
 /* scan.c */
 void scan_start(void);
 void scan_kick(void);                                  /* look at the directories now */

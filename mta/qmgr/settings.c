@@ -1,0 +1,28 @@
+/* mta/qmgr/settings.c - the process's state, and what main.cf says. */
+#include "lib/base/log.h"
+#include "mta/qmgr/qmgr.h"
+
+struct qmgr qmgr;
+
+void settings_read(const struct conf *c)
+{
+	struct settings *s = &qmgr.set;
+
+	qmgr.conf = c;
+	qmgr.lock_fd = -1;
+	s->active_limit = (size_t)conf_int(c, "qmgr_message_active_limit");
+	s->rcpt_limit = (size_t)conf_int(c, "qmgr_message_recipient_limit");
+	s->min_backoff_ms = conf_time_ms(c, "minimal_backoff_time");
+	s->max_backoff_ms = conf_time_ms(c, "maximal_backoff_time");
+	s->lifetime_ms = conf_time_ms(c, "maximal_queue_lifetime");
+	s->bounce_lifetime_ms = conf_time_ms(c, "bounce_queue_lifetime");
+	s->transport_retry_ms = conf_time_ms(c, "transport_retry_time");
+	s->run_delay_ms = conf_time_ms(c, "queue_run_delay");
+	s->delay_warning_ms = conf_time_ms(c, "delay_warning_time");
+	s->soft_bounce = conf_bool(c, "soft_bounce");
+	s->defer_transports = conf_str(c, "defer_transports");
+	s->recipient_delimiter = conf_str(c, "recipient_delimiter");
+	s->double_bounce = conf_str(c, "double_bounce_sender");
+	if (s->max_backoff_ms < s->min_backoff_ms)
+		log_fatal("maximal_backoff_time is less than minimal_backoff_time");
+}
