@@ -30,6 +30,14 @@ struct str policy_get(const struct policy_request *r, const char *name)
 	return STR_NONE;
 }
 
+static bool has_attr(const struct policy_request *r, const char *name)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (str_eqz(r->attrs[i].name, name))
+			return true;
+	return false;
+}
+
 static void print_attrs(const struct policy_request *r, struct buf *out)
 {
 	struct buf clean = { 0 };
@@ -108,7 +116,7 @@ static int ask_once(struct stream *s, struct arena *arena, const struct policy_r
 		rc = receive_attrs(s, arena, answer, deadline, e);
 	if (rc == 1)
 		return err_temp(e, "connection closed");
-	if (rc == 0 && policy_get(answer, "action").n == 0)
+	if (rc == 0 && !has_attr(answer, "action"))
 		return err_temp(e, "answer without an action");
 	return rc;
 }
