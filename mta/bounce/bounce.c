@@ -4,10 +4,12 @@
  * without control bytes. Runs as mail_owner, reads no files but templates and the descriptor it is given, talks to cleanup only.
  */
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
+#include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
@@ -31,6 +33,13 @@ static struct {
 	bool threaded;
 	uint64_t size_limit;
 } self;
+
+struct asker { /* a connection, most of the time waiting for the next request */
+	struct list node;
+	struct stream *stream;
+};
+
+static struct list askers;
 
 static const char *const sender_words[] = {
 	[BOUNCE_FAILURE] = "sender non-delivery notification",
@@ -68,6 +77,7 @@ static void init(const struct conf *c)
 
 static void start(const struct conf *c)
 {
+	list_init(&askers);
 	submit_init(c);
 }
 
@@ -260,13 +270,24 @@ static bool serve_one(struct stream *s)
 
 static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
 {
+	struct asker one = { .stream = s };
+
 	(void)peer;     /* qmgr */
 	(void)listener; /* there is one */
-	while (serve_one(s) && !service_draining())
+	list_add_tail(&askers, &one.node);
+	while (serve_one(s))
 		;
+	list_del(&one.node);
 }
 
-static const struct service bounce_service = { .command = "bounce", .init = init, .start = start, .serve = serve };
+/* No more requests than those that have arrived; answers still go out. */
+static void drain(void)
+{
+	for (struct list *n = askers.next; n != &askers; n = n->next)
+		(void)shutdown(stream_fd(LIST_OWNER(n, struct asker, node)->stream), SHUT_RD);
+}
+
+static const struct service bounce_service = { .command = "bounce", .init = init, .start = start, .serve = serve, .drain = drain };
 
 int main(int argc, char **argv)
 {

@@ -295,4 +295,6 @@ void resolve_address(const struct routing *r, struct arena *a, const struct rewr
 
 	*out = (struct rewrite_answer){ .klass = CLASS_DEFAULT, .address = q->address, .transport = STR_NONE, .nexthop = STR_NONE, .why = STR_NONE };
 	(void)resolve(&s); /* the answer tells */
+	if (r->sender_relayhost.count == 0 && r->sender_transport.count == 0)
+		out->flags |= REWRITE_ANY_SENDER;
 }
