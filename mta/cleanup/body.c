@@ -1,0 +1,169 @@
+/* mta/cleanup/body.c - the body: header checks in its parts, body checks on its lines, and the strict_* rules. A body nobody has questions about
+ * is not looked at; one that changes is copied from the first change on.
+ */
+#include "lib/base/log.h"
+#include "mta/cleanup/cleanup.h"
+#include "mta/cleanup/mime.h"
+#include "mta/cleanup/settings.h"
+
+struct edit { /* the body under inspection */
+	struct mail *x;
+	const char *copied; /* everything before this is in x->edited, when anything changed */
+	bool checks;
+};
+
+static bool stop(const struct mail *x)
+{
+	return mail_refused(x) || x->discard;
+}
+
+static void refuse_mime(struct mail *x, const char *what, struct str text)
+{
+	struct buf b = { 0 };
+
+	buf_addf(&b, "%s: reject: mime-error %s: ", x->m.id, what);
+	buf_add_safe(&b, str_sub(text, 0, 100));
+	buf_addz(&b, " from ");
+	log_client(x, &b);
+	buf_addz(&b, "; ");
+	log_envelope(x, &b);
+	log_info("%.*s", STRF(b));
+	buf_done(&b);
+	mail_refuse(x, CODE(550, 5, 6, 0), str_z(what));
+}
+
+static bool eight_bit(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] > 127)
+			return true;
+	return false;
+}
+
+static void strict_rules(struct mail *x, const struct mime_walk *w, enum mime_class what, struct str text)
+{
+	if (what == MIME_BODY) {
+		if (set->strict_8bit_body && w->encoding != MIME_8BIT && w->encoding != MIME_BINARY && eight_bit(text))
+			refuse_mime(x, "improper use of 8-bit data in message body", text);
+	} else if (set->strict_7bit_headers && (x->m.flags & QUEUE_UTF8) == 0 && eight_bit(text)) {
+		refuse_mime(x, "improper use of 8-bit data in message header", text);
+	}
+	if (set->strict_encoding && w->bad_encoding)
+		refuse_mime(x, "invalid message/* or multipart/* encoding domain", text);
+}
+
+/* ---- edits ---- */
+
+/* Put replacement (lines with LF or CRLF folds, or nothing at all) where text and its line end are. */
+static void replace_line(struct edit *ed, struct str text, struct str replacement, bool drop)
+{
+	struct mail *x = ed->x;
+	const char *end = text.p + text.n;
+
+	buf_add(&x->edited, str_n(ed->copied, (size_t)(text.p - ed->copied)));
+	x->body_edited = true;
+	while (end < x->body.p + x->body.n && *end == '\r')
+		end++;
+	if (end < x->body.p + x->body.n && *end == '\n')
+		end++;
+	ed->copied = end;
+	while (!drop) {
+		struct str line = str_cut(&replacement, '\n');
+
+		if (line.n > 0 && line.p[line.n - 1] == '\r')
+			line.n--;
+		buf_add(&x->edited, line);
+		buf_addn(&x->edited, "\r\n", 2);
+		drop = replacement.n == 0;
+	}
+}
+
+static void insert_line(struct edit *ed, struct str text, struct str line)
+{
+	buf_add(&ed->x->edited, str_n(ed->copied, (size_t)(text.p - ed->copied)));
+	buf_add(&ed->x->edited, line);
+	buf_addn(&ed->x->edited, "\r\n", 2);
+	ed->copied = text.p;
+	ed->x->body_edited = true;
+}
+
+/* ---- checks ---- */
+
+static bool mime_name(struct str text)
+{
+	return str_startsi(text, STR("Content-")) || str_startsi(text, STR("MIME-Version"));
+}
+
+static enum check_kind kind_of(enum mime_class what, struct str text)
+{
+	if (what == MIME_BODY)
+		return CHECK_BODY;
+	return what == MIME_PART_HEADER || mime_name(text) ? CHECK_MIME_HEADER : CHECK_NESTED_HEADER;
+}
+
+static struct str with_lf(struct arena *a, struct str s)
+{
+	struct buf b = { 0 };
+	struct str copy;
+
+	if (str_chr(s, '\n') < 0)
+		return s;
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] != '\r')
+			buf_addc(&b, s.p[i]);
+	copy = arena_dup(a, buf_str(&b));
+	buf_done(&b);
+	return copy;
+}
+
+static void check_unit(struct edit *ed, enum check_kind kind, struct str text)
+{
+	struct str asked = kind == CHECK_BODY ? str_sub(text, 0, (size_t)set->line_limit) : with_lf(ed->x->life, text), before;
+	enum check_result result = checks_run(ed->x, kind, &asked, &before);
+
+	if (before.n > 0)
+		insert_line(ed, text, before);
+	if (result != CHECK_KEEP)
+		replace_line(ed, text, asked, result == CHECK_DROP);
+}
+
+static bool visit(struct mime_walk *w, enum mime_class what, struct str text)
+{
+	struct edit *ed = w->ctx;
+	enum check_kind kind = kind_of(what, text);
+
+	strict_rules(ed->x, w, what, text);
+	if (stop(ed->x))
+		return false;
+	if (!ed->checks || ed->x->checks_passed || text.n == 0 || !checks_any(kind))
+		return true;
+	if (kind != CHECK_BODY || w->segment_octets < set->body_check_limit)
+		check_unit(ed, kind, text);
+	return !stop(ed->x);
+}
+
+static bool any_question(const struct mail *x)
+{
+	bool checks = checks_any(CHECK_BODY) || checks_any(CHECK_MIME_HEADER) || checks_any(CHECK_NESTED_HEADER);
+
+	if (set->strict_7bit_headers || set->strict_8bit_body || set->strict_encoding)
+		return true;
+	return checks && (x->req.flags & CLEANUP_NO_CHECKS) == 0 && !x->checks_passed;
+}
+
+void body_stage(struct mail *x)
+{
+	struct edit ed = { .x = x, .copied = x->body.p, .checks = (x->req.flags & CLEANUP_NO_CHECKS) == 0 };
+	struct mime_walk w = { .life = x->life, .structure = set->mime_input, .nesting = set->mime_nesting,
+		.boundary_length = set->boundary_length, .visit = visit, .ctx = &ed, .encoding = MIME_7BIT };
+
+	if (!any_question(x))
+		return;
+	mime_walk(&w, &x->header, x->body);
+	if (x->body.n == 0)
+		strict_rules(x, &w, MIME_BODY, STR_NONE);
+	if (!x->body_edited)
+		return;
+	buf_add(&x->edited, str_n(ed.copied, (size_t)(x->body.p + x->body.n - ed.copied)));
+	x->body = buf_str(&x->edited);
+}
