@@ -146,14 +146,19 @@ static void flush_idle(void *arg)
 	log_flush();
 }
 
+/* master starts us with some of these blocked, so that none comes before its handler. */
 static void catch_signals(void)
 {
+	sigset_t none;
+
 	loop_on_signal(SIGTERM, on_term, NULL);
 	loop_on_signal(SIGUSR1, on_log_reopen, NULL);
 	loop_on_signal(SIGUSR2, on_dump, NULL);
 	loop_on_signal(SIGHUP, on_nothing, NULL);
 	/* A terminal's ^C goes to master, too, which then tells us. */
 	loop_on_signal(SIGINT, self.options.supervised ? on_nothing : on_term, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static void ignore_pipe(int signum)

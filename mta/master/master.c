@@ -22,6 +22,8 @@
 
 #define START_TIMEOUT_MS 60000
 #define DESCRIPTORS_WANTED 65536
+#define LOCK_ATTEMPTS 5
+#define LOCK_PAUSE_MS 20
 
 struct options {
 	const char *conf_dir;
@@ -94,15 +96,19 @@ static const char *find_daemons(const char *conf_dir)
 
 /* ---- being the only one ---- */
 
-/* The lock lives as long as the process. */
+/* The lock lives as long as the process. Whoever asks whether a master runs holds it for an instant: that is waited for. */
 static int lock(const struct conf *c, struct err *e)
 {
 	struct buf path = { 0 };
 	char pid[16];
-	int fd;
+	int fd = -1;
 
 	buf_addf(&path, "%s/master.pid", conf_str(c, "process_id_directory"));
-	fd = fs_lock_file(buf_z(&path), e);
+	for (int attempt = 0; fd < 0 && attempt < LOCK_ATTEMPTS; attempt++) {
+		if (attempt > 0)
+			usleep(LOCK_PAUSE_MS * 1000);
+		fd = fs_lock_file(buf_z(&path), e);
+	}
 	buf_done(&path);
 	if (fd < 0)
 		return -1;
@@ -118,15 +124,15 @@ static int test_lock(const char *conf_dir)
 	struct err e = ERR_INIT;
 	struct conf *c = conf_load(conf_dir, NULL, 0, NULL, NULL, &e);
 	struct buf path = { 0 };
-	int fd;
+	bool free_to_start;
 
 	if (c == NULL)
 		log_fatal("%s", e.text);
 	buf_addf(&path, "%s/%s/master.pid", conf_str(c, "queue_directory"), conf_str(c, "process_id_directory"));
-	if (!fs_exists(buf_z(&path)))
-		return 0;
-	fd = fs_lock_file(buf_z(&path), &e);
-	return fd < 0 ? 1 : 0;
+	free_to_start = !fs_exists(buf_z(&path)) || fs_lock_file(buf_z(&path), &e) >= 0;
+	buf_done(&path);
+	conf_free(c);
+	return free_to_start ? 0 : 1;
 }
 
 /* ---- start ---- */
@@ -218,7 +224,7 @@ static int reload(struct master *m, struct err *e)
 		return -1;
 	if (strcmp(conf_str(g->conf, "queue_directory"), conf_str(m->current->conf, "queue_directory")) != 0)
 		err_perm(e, "a new queue_directory needs a stop and a start");
-	else if (directories_prepare(g->conf, e) == 0 && listen_open(m, g, false, e) == 0) {
+	else if (listen_open(m, g, false, e) == 0) {
 		change_over(m, g);
 		return 0;
 	}

@@ -131,12 +131,15 @@ static void become_worker(const struct service *s, int control, const char **arg
 static void become_worker(const struct service *s, int control, const char **argv, const char **env)
 {
 	static const char failed[] = "gatepost: cannot start a daemon\n";
-	sigset_t none;
+	sigset_t waiting;
 	ssize_t n;
 
-	sigemptyset(&none);
+	sigemptyset(&waiting); /* what would kill it before it has its handlers; it unblocks them then */
+	sigaddset(&waiting, SIGHUP);
+	sigaddset(&waiting, SIGUSR1);
+	sigaddset(&waiting, SIGUSR2);
 	signal(SIGPIPE, SIG_DFL);
-	if (place_descriptors(s, control) == 0 && sigprocmask(SIG_SETMASK, &none, NULL) == 0)
+	if (place_descriptors(s, control) == 0 && sigprocmask(SIG_SETMASK, &waiting, NULL) == 0)
 		execve(s->program, (char *const *)argv, (char *const *)env);
 	n = write(STDERR_FILENO, failed, sizeof failed - 1);
 	_exit(n < 0 ? 127 : 126);

@@ -233,6 +233,8 @@ static void log_death(const struct worker *w, int status)
 {
 	const char *program = w->service->program;
 
+	if (w->told_to_leave && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)
+		return; /* it had not come far enough to leave by itself */
 	if (WIFSIGNALED(status))
 		log_warn("process %s pid %ld killed by signal %d", program, (long)w->pid, WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0)
