@@ -257,6 +257,12 @@ static enum verdict do_list(struct check *c, const struct action_source *src, st
 	return rule_list_eval(&inner, &l);
 }
 
+static enum verdict do_note(struct check *c, const struct action_source *src, const char *verb, struct str text)
+{
+	log_effect(c, src, verb, verb[0] == 'w' ? "triggers WARN action" : "triggers INFO action", text);
+	return CHECK_DUNNO;
+}
+
 static enum verdict do_hangup(struct check *c)
 {
 	session_log(c->s, "hangup", STR("by policy"));
@@ -295,9 +301,7 @@ enum verdict action_apply(struct check *c, struct str text, const struct action_
 		return has_message(c, src, effects[a.kind].word) ? effects[a.kind].run(c, src, a.text) : CHECK_DUNNO;
 	case ACTION_WARN:
 	case ACTION_INFO:
-		log_effect(c, src, a.kind == ACTION_WARN ? "warn" : "info", a.kind == ACTION_WARN ? "triggers WARN action" : "triggers INFO action",
-			a.text);
-		return CHECK_DUNNO;
+		return do_note(c, src, a.kind == ACTION_WARN ? "warn" : "info", a.text);
 	case ACTION_HANGUP:
 		return do_hangup(c);
 	case ACTION_LIST:

@@ -1,4 +1,4 @@
-/* mta/smtpd/cmd_auth.c - AUTH: RFC 4954, with Dovecot's authentication server doing the looking up. One connection to it for each exchange. */
+/* mta/smtpd/cmd_auth.c - AUTH: RFC 4954. Dovecot's authentication server does the looking up; one connection to it for each exchange. */
 #include "mta/smtpd/cmd_auth.h"
 
 #include <string.h>

@@ -225,7 +225,8 @@ int cmd_bdat(struct session *s, struct str args)
 	if (s->ehlo_discard & HIDE_CHUNKING)
 		return session_reply(s, CODE(521, 5, 5, 1), "Error: command not implemented");
 	if (!parse_chunk(args, &k)) {
-		log_warn("%s: malformed BDAT command syntax from %.*s: BDAT %.*s", session_queue_id(s), STRF(s->client.namaddr), STRF(args));
+		log_warn("%s: malformed BDAT command syntax from %.*s: BDAT %.*s", session_queue_id(s), STRF(s->client.namaddr),
+			STRF(args));
 		return session_reply(s, CODE(521, 5, 5, 4), "Syntax: BDAT count [LAST]");
 	}
 	if (s->t.bdat == BDAT_FAILED)

@@ -48,13 +48,6 @@ int cmd_helo(struct session *s, struct str args)
 
 /* ---- the keywords ---- */
 
-static bool listed(const struct session *s, const struct matchlist *m)
-{
-	struct err e = ERR_INIT;
-
-	return matchlist_addr(m, s->client.addr, &e) == TABLE_FOUND || matchlist_host(m, s->client.name, &e) == TABLE_FOUND;
-}
-
 static bool offers_tls(const struct session *s)
 {
 	return cf.tls_level != TLS_LEVEL_NONE && stream_tls(s->io) == NULL;
@@ -96,8 +89,8 @@ static void list_offers(struct offers *o)
 	offer(o, HIDE_ETRN, true, "ETRN", 0);
 	offer(o, HIDE_STARTTLS, offers_tls(s), "STARTTLS", 0);
 	offer_auth(o);
-	offer(o, HIDE_XCLIENT, listed(s, cf.xclient_hosts), "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT", 0);
-	offer(o, HIDE_XFORWARD, listed(s, cf.xforward_hosts), "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT", 0);
+	offer(o, HIDE_XCLIENT, s->xclient_allowed, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT", 0);
+	offer(o, HIDE_XFORWARD, s->xforward_allowed, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT", 0);
 	offer(o, HIDE_ENHANCED, true, "ENHANCEDSTATUSCODES", 0);
 	offer(o, HIDE_8BITMIME, true, "8BITMIME", 0);
 	offer(o, HIDE_DSN, true, "DSN", 0);

@@ -1,4 +1,4 @@
-/* mta/smtpd/cmd_mail.c - MAIL and RCPT: the envelope, its ESMTP parameters, and who may send to whom. RFC 5321 sections 4.1.1.2, 4.1.1.3. */
+/* mta/smtpd/cmd_mail.c - MAIL and RCPT: the envelope, its ESMTP parameters, who may send to whom. RFC 5321 section 4.1.1.2 and on. */
 #include <string.h>
 #include <sys/statvfs.h>
 

@@ -235,7 +235,8 @@ static void log_verdict(struct session *s, const char *verb, const struct reply 
 	if (text != NULL)
 		buf_addz(&b, text);
 	else if (r->code.c != 0)
-		buf_addf(&b, "%d %u.%u.%u %.*s", r->code.smtp, (unsigned)r->code.c, (unsigned)r->code.s, (unsigned)r->code.d, STRF(r->text));
+		buf_addf(&b, "%d %u.%u.%u %.*s", r->code.smtp, (unsigned)r->code.c, (unsigned)r->code.s, (unsigned)r->code.d,
+			STRF(r->text));
 	else
 		buf_addf(&b, "%d %.*s", r->code.smtp, STRF(r->text));
 	session_log(s, verb, buf_str(&b));

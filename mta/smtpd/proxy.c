@@ -1,5 +1,5 @@
-/* mta/smtpd/proxy.c - PROXY protocol header: parsed as far as addresses go, TLVs are skipped. Only hosts that may set smtpd_upstream_proxy_protocol
- * reach this; still every octet is checked, and a header that is not one ends the connection. */
+/* mta/smtpd/proxy.c - PROXY protocol header: parsed as far as addresses go, TLVs are skipped. The listener is for a load balancer alone,
+ * still every octet is checked, and a header that is not one ends the connection. */
 #include "mta/smtpd/proxy.h"
 
 #include <string.h>

@@ -14,6 +14,11 @@ static enum verdict refuse(struct check *c, int64_t smtp, struct code code, cons
 	return check_reject_about(c, code, c->s->helo, "Helo command", str_z(why));
 }
 
+static enum verdict bad_literal(struct check *c)
+{
+	return refuse(c, cf.code_invalid_hostname, CODE(501, 5, 5, 2), "invalid ip address");
+}
+
 static struct str without_dot(struct str name)
 {
 	return name.n > 1 && name.p[name.n - 1] == '.' ? str_sub(name, 0, name.n - 1) : name;
@@ -33,7 +38,7 @@ enum verdict reject_invalid_helo_hostname(struct check *c, const struct rule *r)
 	if (helo.n == 0)
 		return CHECK_DUNNO;
 	if (is_literal(helo) || str_chr(helo, ':') >= 0)
-		return addr_literal(helo, &ip) ? CHECK_DUNNO : refuse(c, cf.code_invalid_hostname, CODE(501, 5, 5, 2), "invalid ip address");
+		return addr_literal(helo, &ip) ? CHECK_DUNNO : bad_literal(c);
 	if (addr_hostname_valid(without_dot(helo)) || ip_parse(helo, &parsed))
 		return CHECK_DUNNO; /* Postfix lets a naked address pass here: reject_non_fqdn_helo_hostname is for it */
 	return refuse(c, cf.code_invalid_hostname, CODE(501, 5, 5, 2), "Invalid name");
@@ -47,7 +52,7 @@ enum verdict reject_non_fqdn_helo_hostname(struct check *c, const struct rule *r
 	if (helo.n == 0)
 		return CHECK_DUNNO;
 	if (is_literal(helo))
-		return addr_literal(helo, &ip) ? CHECK_DUNNO : refuse(c, cf.code_invalid_hostname, CODE(501, 5, 5, 2), "invalid ip address");
+		return addr_literal(helo, &ip) ? CHECK_DUNNO : bad_literal(c);
 	if (addr_hostname_valid(helo) && str_chr(helo, '.') > 0)
 		return CHECK_DUNNO;
 	return refuse(c, cf.code_non_fqdn, CODE(504, 5, 5, 2), "need fully-qualified hostname");

@@ -101,7 +101,8 @@ int rule_list_parse(struct arena *a, struct str text, enum list_kind kind, const
 
 bool rule_list_stops_relay(const struct rule_list *l)
 {
-	static const char *const words[] = { "reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination" };
+	static const char *const words[] = { "reject", "reject_unauth_destination", "defer", "defer_if_permit",
+		"defer_unauth_destination" };
 
 	for (size_t i = 0; i < l->count; i++)
 		for (size_t k = 0; k < sizeof words / sizeof *words; k++)
@@ -142,6 +143,6 @@ void restrict_load(const struct conf *c)
 			&cf.local_clients, &e) < 0)
 		log_fatal("local_header_rewrite_clients: %s", e.text);
 	if (!rule_list_stops_relay(&cf.lists[LIST_RELAY]) && !rule_list_stops_relay(&cf.lists[LIST_RCPT]))
-		log_fatal("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: "
-			  "reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit");
+		log_fatal("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance "
+			  "of: reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit");
 }

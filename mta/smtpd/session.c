@@ -232,7 +232,9 @@ int session_greet(struct session *s)
 /* Too many at once, or too often: told before anything else is spent on this client. */
 static bool within_limits(struct session *s)
 {
-	s->exempt = client_listed(s, cf.limit_exempt) || client_listed(s, cf.xclient_hosts);
+	s->xclient_allowed = client_listed(s, cf.xclient_hosts);
+	s->xforward_allowed = client_listed(s, cf.xforward_hosts);
+	s->exempt = s->xclient_allowed || client_listed(s, cf.limit_exempt);
 	if (s->exempt || limit_connect(s))
 		return true;
 	session_reply(s, CODE_TOO_MANY, "%s Error: too many connections from %.*s", cf.myhostname, STRF(s->client.addr));

@@ -113,11 +113,11 @@ struct session {
 	struct reply ruling;        /* the refusal that was just decided */
 	struct milter_session *milters;
 	struct str milter_name[3];  /* macro values for the recipient stage: address, host, mailer */
-	struct reply proxy;
 	int64_t deadline;           /* of the request, with smtpd_per_request_deadline; else 0 */
 	bool hangup;                /* end the session after this reply */
 	bool closed;                /* it is no use writing any more */
-	bool xclient_used, exempt;  /* exempt: no rate limits */
+	bool xclient_allowed, xforward_allowed; /* by the client that connected, whomever it speaks for later */
+	bool exempt;                            /* no rate limits */
 	bool bad_pipelining, pipelining_logged, bare_lf_seen;
 	bool local_rewrite, limits_counted;
 	uint64_t limit_key;

@@ -301,7 +301,7 @@ static enum tls_level tls_level_parse(const struct conf *c)
 	const char *level = conf_str(c, "smtpd_tls_security_level");
 
 	if (*level == '\0')
-		return conf_bool(c, "smtpd_enforce_tls") ? TLS_LEVEL_ENCRYPT : conf_bool(c, "smtpd_use_tls") ? TLS_LEVEL_MAY : TLS_LEVEL_NONE;
+		level = conf_bool(c, "smtpd_enforce_tls") ? "encrypt" : conf_bool(c, "smtpd_use_tls") ? "may" : "none";
 	if (str_eqiz(str_z(level), "none"))
 		return TLS_LEVEL_NONE;
 	if (str_eqiz(str_z(level), "may"))
@@ -394,7 +394,8 @@ void settings_load(const struct conf *c)
 	cf.life = arena_new("smtpd settings");
 	load_values(c);
 	cf.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "smtpd_discard_ehlo_keywords")));
-	cf.override = bits_parse(override_words, sizeof override_words / sizeof *override_words, overrides, "receive_override_options word");
+	cf.override = bits_parse(override_words, sizeof override_words / sizeof *override_words, overrides,
+		"receive_override_options word");
 	cf.bare_newline = bare_newline_parse(conf_str(c, "smtpd_forbid_bare_newline"));
 	open_lists(c);
 	load_tls(c);

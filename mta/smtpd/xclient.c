@@ -5,7 +5,6 @@
 
 #include "lib/mail/addr.h"
 #include "lib/mail/ip.h"
-#include "lib/table/table.h"
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
@@ -130,28 +129,13 @@ int xattr_parse(struct str word, enum xattr *which, enum xvalue *kind, struct bu
 
 /* ---- both commands ---- */
 
-static bool authorized(const struct session *s, const struct matchlist *m)
-{
-	struct str addr = STR_NONE;
-	struct buf b = { 0 };
-	struct err e = ERR_INIT;
-	bool listed;
-
-	sock_addr_text(&s->peer, &b); /* the real client, not whom it speaks for */
-	addr = buf_str(&b);
-	listed = matchlist_addr(m, addr, &e) == TABLE_FOUND ||
-		 (str_eq(addr, s->client.addr) && matchlist_host(m, s->client.name, &e) == TABLE_FOUND);
-	buf_done(&b);
-	return listed;
-}
-
-static int may_speak(struct session *s, const struct matchlist *m, struct str args, const char *verb)
+static int may_speak(struct session *s, bool allowed, unsigned hidden, struct str args, const char *verb)
 {
 	if (s->t.open)
 		return session_reply(s, CODE(503, 5, 5, 1), "Error: MAIL transaction in progress");
 	if (args.n == 0)
 		return session_reply(s, CODE_SYNTAX, "Syntax: %s attribute=value...", verb);
-	if (!authorized(s, m) || (s->ehlo_discard & (m == cf.xclient_hosts ? HIDE_XCLIENT : HIDE_XFORWARD)))
+	if (!allowed || (s->ehlo_discard & hidden))
 		return session_reply(s, CODE(550, 5, 7, 0), "Error: insufficient authorization");
 	return 0;
 }
@@ -264,7 +248,7 @@ int cmd_xclient(struct session *s, struct str args)
 	struct new_client n = { .client = s->client, .helo = STR_NONE, .login = s->sasl_user, .server_addr = s->server_addr,
 		.server_port = s->server_port };
 
-	if (may_speak(s, cf.xclient_hosts, args, "XCLIENT") < 0 || take_all(s, args, take_xclient, &n) < 0)
+	if (may_speak(s, s->xclient_allowed, HIDE_XCLIENT, args, "XCLIENT") < 0 || take_all(s, args, take_xclient, &n) < 0)
 		return -1;
 	return become(s, &n);
 }
@@ -314,7 +298,7 @@ int cmd_xforward(struct session *s, struct str args)
 {
 	struct xforward x = s->xforward;
 
-	if (may_speak(s, cf.xforward_hosts, args, "XFORWARD") < 0 || take_all(s, args, take_xforward, &x) < 0)
+	if (may_speak(s, s->xforward_allowed, HIDE_XFORWARD, args, "XFORWARD") < 0 || take_all(s, args, take_xforward, &x) < 0)
 		return -1;
 	x.given = true;
 	s->xforward = x;

@@ -89,7 +89,8 @@ int main(void)
 		is_str(text, str_z(codes[i].rest), "text behind it");
 	}
 	for (size_t i = 0; i < sizeof fits / sizeof *fits; i++) {
-		struct code got = check_fit_code(CODE(fits[i].smtp, 9, (unsigned short)fits[i].s, (unsigned short)fits[i].d), fits[i].klass);
+		struct code code = { fits[i].smtp, 9, (unsigned short)fits[i].s, (unsigned short)fits[i].d };
+		struct code got = check_fit_code(code, fits[i].klass);
 
 		ok(got.c == fits[i].want_c && got.s == fits[i].want_s && got.d == fits[i].want_d, "x.%u.%u fits %s", fits[i].s, fits[i].d,
 			fits[i].klass);
