@@ -5,19 +5,21 @@
 
 #include "lib/mail/addr.h"
 #include "lib/mail/ip.h"
-#include "policyd/spf_lib.h"
+#include "policyd/spf_macro.h"
+#include "policyd/spf_match.h"
 #include "policyd/spf_record.h"
 
 #define TERMS_MAX 10          /* terms that cause lookups, section 4.6.4 */
+#define EXPLANATION_SOURCE_MAX 1024 /* octets of an explanation before macros are filled in */
 #define EXPLANATION_MAX 400   /* octets of an explanation that are passed on */
 #define TTL_MAX 3600          /* a verdict is not believed for longer, whatever the records say */
 
 /* One check in progress. */
 struct walk {
 	struct arena *a;
-	struct ip client;
 	struct spf_dns dns;
-	struct spf_lib *lib;
+	struct spf_values values;
+	struct spf_matcher *matcher;
 	unsigned terms;
 	struct spf_answer *out;
 };
@@ -84,37 +86,39 @@ static bool match_network(struct walk *w, const struct spf_term *t)
 {
 	struct ip_net net = { .bits = t->mechanism == SPF_MECH_IP4 ? t->bits4 : t->bits6 };
 
-	if (!ip_parse(t->spec, &net.base) || w->client.v4 != (t->mechanism == SPF_MECH_IP4))
+	if (!ip_parse(t->spec, &net.base) || w->dns.client.v4 != (t->mechanism == SPF_MECH_IP4))
 		return false;
-	net.base.v4 = w->client.v4;
+	net.base.v4 = w->dns.client.v4;
 	net.base = ip_mask(&net.base, net.bits);
-	return ip_in_net(&w->client, &net);
+	return ip_in_net(&w->dns.client, &net);
 }
 
-/* The term in the words libspf2 is asked with: only the client's family's prefix, and existence instead of a prefix of 0. */
-static struct str term_for_library(struct walk *w, const struct spf_term *t)
+/* The domain a term is about: its spec with macros filled in, or the current domain. */
+static struct str target_of(struct walk *w, struct str domain, struct str spec)
 {
-	unsigned bits = w->client.v4 ? t->bits4 : t->bits6;
-	const char *name = t->mechanism == SPF_MECH_A ? "a" : t->mechanism == SPF_MECH_MX ? "mx" : t->mechanism == SPF_MECH_PTR ? "ptr" : "exists";
-	struct str spec = t->spec.n > 0 ? t->spec : STR("%{d}");
+	struct str target = domain;
 
-	w->dns.existence = SPF_EXISTS_PLAIN;
-	if ((t->mechanism == SPF_MECH_A || t->mechanism == SPF_MECH_MX) && bits == 0) {
-		w->dns.existence = t->mechanism == SPF_MECH_MX ? SPF_EXISTS_MX : w->client.v4 ? SPF_EXISTS_PLAIN : SPF_EXISTS_AAAA;
-		return arena_printf(w->a, "exists:%.*s", STRF(spec));
+	if (spec.n > 0)
+		spf_macro_expand(w->a, &w->values, domain, spec, true, &target);
+	return target;
+}
+
+/* Some validated name of the client is the target or below it. A lookup that failed only means that it does not match (section 5.5). */
+static enum spf_match match_ptr(struct walk *w, struct str target)
+{
+	spf_dns_client_names(&w->dns);
+	for (size_t i = 0; i < w->dns.name_count; i++) {
+		struct str name = w->dns.names[i];
+
+		if (str_endsi(name, target) && (name.n == target.n || name.p[name.n - target.n - 1] == '.'))
+			return SPF_MATCH;
 	}
-	if ((t->mechanism == SPF_MECH_A || t->mechanism == SPF_MECH_MX) && bits != (w->client.v4 ? 32u : 128u))
-		return arena_printf(w->a, "%s:%.*s/%s%u", name, STRF(spec), w->client.v4 ? "" : "/", bits);
-	return arena_printf(w->a, "%s:%.*s", name, STRF(spec));
+	return SPF_NO_MATCH;
 }
 
 static enum spf_match match_include(struct walk *w, struct str domain, const struct spf_term *t)
 {
-	struct str target;
-
-	if (!spf_lib_expand(w->lib, domain, t->spec, &target))
-		return SPF_MATCH_PERMERROR;
-	switch (check_host(w, target, false)) {
+	switch (check_host(w, target_of(w, domain, t->spec), false)) {
 	case SPF_PASS:
 		return SPF_MATCH;
 	case SPF_FAIL:
@@ -135,6 +139,7 @@ static enum spf_match match_include(struct walk *w, struct str domain, const str
 static enum spf_match match_term(struct walk *w, struct str domain, const struct spf_term *t)
 {
 	enum spf_match match;
+	struct str target;
 
 	if (t->mechanism == SPF_MECH_ALL)
 		return SPF_MATCH;
@@ -147,14 +152,13 @@ static enum spf_match match_term(struct walk *w, struct str domain, const struct
 	}
 	if (t->mechanism == SPF_MECH_INCLUDE)
 		return match_include(w, domain, t);
+	target = target_of(w, domain, t->spec);
 	w->dns.tempfail = false;
-	match = spf_lib_match(w->lib, domain, term_for_library(w, t));
-	w->dns.existence = SPF_EXISTS_PLAIN;
+	match = t->mechanism == SPF_MECH_PTR ? match_ptr(w, target) : spf_matcher_ask(w->matcher, t, target);
 	if (w->dns.voids > SPF_VOID_MAX) {
 		w->out->problem = "too many DNS lookups without an answer";
 		return SPF_MATCH_PERMERROR;
 	}
-	/* A failed reverse lookup only means that ptr does not match (section 5.5). */
 	if (match != SPF_MATCH && w->dns.tempfail && t->mechanism != SPF_MECH_PTR)
 		return SPF_MATCH_TEMPERROR;
 	return match;
@@ -173,52 +177,31 @@ static bool printable(struct str s)
 	return true;
 }
 
-/* libspf2 loses blanks of a macro-string; "%_" is one. */
-static struct str blanks_as_macros(struct arena *a, struct str text)
-{
-	struct buf b = { 0 };
-	struct str out;
-
-	for (size_t i = 0; i < text.n; i++) {
-		if (text.p[i] == ' ')
-			buf_addz(&b, "%_");
-		else
-			buf_addc(&b, text.p[i]);
-	}
-	out = arena_dup(a, buf_str(&b));
-	buf_done(&b);
-	return out;
-}
-
 /* What the owner of domain says about a fail (section 6.2). Anything wrong with it means: nothing. */
 static void explain(struct walk *w, struct str domain, struct str spec)
 {
 	struct dns_answer answer;
-	struct str name, text;
+	struct str text;
 
-	if (!spf_lib_expand(w->lib, domain, spec, &name))
-		return;
-	spf_dns_ask(&w->dns, name, DNS_TXT, &answer);
+	spf_dns_ask(&w->dns, target_of(w, domain, spec), DNS_TXT, &answer);
 	if (answer.result != DNS_OK || answer.count != 1)
 		return;
 	text = answer.records[0].data;
-	if (!printable(text) || text.n > SPF_SPEC_MAX || !spf_explanation_valid(text))
+	if (text.n > EXPLANATION_SOURCE_MAX || !spf_explanation_valid(text))
 		return;
-	if (spf_lib_expand(w->lib, domain, blanks_as_macros(w->a, text), &text) && printable(text))
+	spf_macro_expand(w->a, &w->values, domain, text, false, &text);
+	if (printable(text))
 		w->out->explanation = str_sub(text, 0, EXPLANATION_MAX);
 }
 
 static enum spf_result follow_redirect(struct walk *w, struct str domain, struct str spec, bool top)
 {
-	struct str target;
 	enum spf_result r;
 
 	w->terms++;
 	if (!within_limits(w))
 		return problem(w, SPF_PERMERROR, "too many DNS lookups");
-	if (!spf_lib_expand(w->lib, domain, spec, &target))
-		return problem(w, SPF_PERMERROR, "bad redirect");
-	r = check_host(w, target, top);
+	r = check_host(w, target_of(w, domain, spec), top);
 	return r == SPF_NONE ? problem(w, SPF_PERMERROR, "redirect to a domain without an SPF record") : r;
 }
 
@@ -262,22 +245,21 @@ static enum spf_result check_host(struct walk *w, struct str domain, bool top)
 void spf_check(struct arena *a, const struct spf_question *q, struct spf_answer *out)
 {
 	struct walk w = { .a = a, .dns = { .a = a, .deadline = q->deadline, .ttl = TTL_MAX }, .out = out };
-	struct str sender = q->sender;
-	struct addr parts;
+	struct addr sender = addr_split(q->sender);
 
-	if (sender.n == 0)
-		sender = arena_printf(a, "postmaster@%.*s", STRF(q->helo));
-	parts = addr_split(sender);
-	if (parts.local.n == 0)
-		sender = arena_printf(a, "postmaster@%.*s", STRF(parts.domain));
-	*out = (struct spf_answer){ .result = SPF_NONE, .domain = parts.domain, .mechanism = STR("default"), .explanation = STR_NONE };
-	if (!ip_parse(q->client_address, &w.client) || parts.domain.n == 0)
+	if (q->sender.n == 0)
+		sender.domain = q->helo;
+	w.values = (struct spf_values){ .sender_local = sender.local, .sender_domain = sender.domain, .helo = q->helo, .receiver = q->receiver,
+		.dns = &w.dns };
+	if (sender.local.n == 0)
+		w.values.sender_local = STR("postmaster");
+	*out = (struct spf_answer){ .result = SPF_NONE, .domain = sender.domain, .mechanism = STR("default"), .explanation = STR_NONE };
+	if (!ip_parse(q->client_address, &w.dns.client) || sender.domain.n == 0)
 		return;
-	w.dns.client_v6 = !w.client.v4;
-	w.lib = spf_lib_new(q, sender, &w.dns);
-	if (w.lib == NULL)
+	w.matcher = spf_matcher_new(&w.dns);
+	if (w.matcher == NULL)
 		out->result = problem(&w, SPF_TEMPERROR, "the SPF library refused the question");
 	else
-		out->result = check_host(&w, parts.domain, true);
+		out->result = check_host(&w, sender.domain, true);
 	out->ttl = w.dns.ttl;
 }

@@ -1,5 +1,5 @@
-/* policyd/spf.h - check_host() of RFC 7208: may this client send mail for this domain? Ours are the record's grammar, the walk over its terms
- * and every limit; libspf2 expands macros and answers "does this mechanism match", one at a time (spf_lib.h).
+/* policyd/spf.h - check_host() of RFC 7208: may this client send mail for this domain? Ours are the record's grammar, the walk over its terms,
+ * macros and every limit; libspf2 answers "does this mechanism match", one at a time (spf_match.h).
  */
 #ifndef GATEPOST_POLICYD_SPF_H
 #define GATEPOST_POLICYD_SPF_H

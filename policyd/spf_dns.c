@@ -12,7 +12,6 @@
 #include <spf2/spf_dns.h>
 #include <spf2/spf_dns_rr.h>
 
-#define PTR_MAX 10 /* names that are looked at, RFC 7208 section 5.5 */
 #define NAME_MAX_OCTETS 253
 
 static struct str shorten(struct str name)
@@ -31,6 +30,11 @@ void spf_dns_ask(struct spf_dns *d, struct str name, enum dns_type type, struct 
 		d->ttl = answer->ttl;
 }
 
+static enum dns_type family(const struct spf_dns *d)
+{
+	return d->client.v4 ? DNS_A : DNS_AAAA;
+}
+
 static void count_void(struct spf_dns *d, const struct dns_answer *answer)
 {
 	if (answer->result == DNS_NXDOMAIN || answer->result == DNS_NODATA || answer->result == DNS_BADNAME)
@@ -45,7 +49,7 @@ static void ask_mx_existence(struct spf_dns *d, struct str name, struct dns_answ
 	spf_dns_ask(d, name, DNS_MX, &mx);
 	*answer = mx;
 	for (size_t i = 0; i < mx.count; i++) {
-		spf_dns_ask(d, mx.records[i].name, d->client_v6 ? DNS_AAAA : DNS_A, answer);
+		spf_dns_ask(d, mx.records[i].name, family(d), answer);
 		if (answer->result == DNS_OK)
 			return;
 	}
@@ -62,6 +66,37 @@ static void ask_for_library(struct spf_dns *d, struct str name, enum dns_type ty
 	else
 		spf_dns_ask(d, name, type, answer);
 	count_void(d, answer);
+}
+
+static bool resolves_to_client(struct spf_dns *d, struct str name)
+{
+	struct dns_answer answer;
+	size_t size = d->client.v4 ? 4 : 16;
+
+	spf_dns_ask(d, name, family(d), &answer);
+	for (size_t i = 0; i < answer.count; i++)
+		if (memcmp(answer.records[i].data.p, d->client.b + 16 - size, size) == 0)
+			return true;
+	return false;
+}
+
+void spf_dns_client_names(struct spf_dns *d)
+{
+	struct dns_answer answer;
+	struct buf ip = { 0 }, question = { 0 };
+
+	if (d->names_known)
+		return;
+	d->names_known = true;
+	ip_print(&ip, &d->client);
+	dns_reverse_name(buf_str(&ip), STR_NONE, &question);
+	spf_dns_ask(d, buf_str(&question), DNS_PTR, &answer);
+	count_void(d, &answer);
+	buf_done(&ip);
+	buf_done(&question);
+	for (size_t i = 0; i < answer.count && i < SPF_CLIENT_NAMES; i++)
+		if (resolves_to_client(d, answer.records[i].name))
+			d->names[d->name_count++] = answer.records[i].name;
 }
 
 static SPF_dns_stat_t status_of(enum dns_result r)
@@ -98,11 +133,10 @@ static bool put_record(SPF_dns_rr_t *rr, int i, ns_type type, struct str data)
 static void put_records(SPF_dns_rr_t *rr, struct spf_dns *d, ns_type type, const struct dns_answer *answer)
 {
 	static const char some_address[] = { 127, 0, 0, 2 };
-	size_t limit = type == ns_t_ptr && answer->count > PTR_MAX ? PTR_MAX : answer->count;
 
-	for (size_t i = 0; i < limit; i++) {
+	for (size_t i = 0; i < answer->count; i++) {
 		const struct dns_record *r = &answer->records[i];
-		struct str data = type == ns_t_a || type == ns_t_aaaa || type == ns_t_txt ? r->data : r->name;
+		struct str data = type == ns_t_mx ? r->name : r->data;
 
 		if (type == ns_t_a && d->existence != SPF_EXISTS_PLAIN)
 			data = str_n(some_address, sizeof some_address);
@@ -117,11 +151,12 @@ static SPF_dns_rr_t *lookup(SPF_dns_server_t *server, const char *domain, ns_typ
 {
 	struct spf_dns *d = server->hook;
 	struct dns_answer answer = { .result = DNS_NODATA };
+	struct str name = str_eqiz(str_z(domain), SPF_STAND_IN) ? d->target : str_z(domain);
 	SPF_dns_rr_t *rr;
 
 	(void)should_cache; /* libunbound caches */
-	if (type == ns_t_a || type == ns_t_aaaa || type == ns_t_mx || type == ns_t_ptr || type == ns_t_txt)
-		ask_for_library(d, str_z(domain), (enum dns_type)type, &answer);
+	if (type == ns_t_a || type == ns_t_aaaa || type == ns_t_mx)
+		ask_for_library(d, name, (enum dns_type)type, &answer);
 	rr = SPF_dns_rr_new_init(server, domain, type, 0, status_of(answer.result));
 	if (rr != NULL && answer.result == DNS_OK)
 		put_records(rr, d, type, &answer);

@@ -1,5 +1,4 @@
 /* policyd/spf_record.h - the grammar of SPF records (RFC 7208 sections 4.6, 5, 6, 7 and 12), strict. Pure; a fuzz target.
- * libspf2 takes a lot for granted that this refuses, so nothing reaches it that did not pass here.
  */
 #ifndef GATEPOST_POLICYD_SPF_RECORD_H
 #define GATEPOST_POLICYD_SPF_RECORD_H
