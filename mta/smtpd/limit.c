@@ -81,6 +81,7 @@ static struct shared *map_file(const char *service)
 void limit_init(const char *service)
 {
 	service_label = service;
+	mine = NULL;
 	shared = map_file(service);
 	for (size_t i = 0; shared != NULL && i < PARTS && mine == NULL; i++)
 		if (claim(&shared->parts[i]))
