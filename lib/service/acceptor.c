@@ -17,7 +17,7 @@
 #include "lib/net/loop.h"
 
 #define REST_MS 200 /* before accepting again when descriptors or memory ran out */
-#define WARN_MS 60000 /* between warnings about it */
+#define WARN_MS 60000 /* between warnings of a kind */
 
 static struct {
 	struct acceptor_settings set;
@@ -68,6 +68,18 @@ static void run_session(void *arg)
 		acc.set.on_idle();
 }
 
+/* The words of Postfix's master. The limit is this worker's share. */
+static void tell_if_full(void)
+{
+	static int64_t warn_at;
+
+	if (!full() || clock_mono_ms() < warn_at)
+		return;
+	log_warn("service \"%s\" has reached its process limit \"%u\": new clients may experience noticeable delays", service_name(),
+		acc.set.max_clients);
+	warn_at = deadline_in(WARN_MS);
+}
+
 static void start_session(int fd, const struct sock_addr *peer, unsigned listener)
 {
 	struct session *s = mem_alloc(sizeof *s);
@@ -80,6 +92,7 @@ static void start_session(int fd, const struct sock_addr *peer, unsigned listene
 	s->listener = listener;
 	acc.sessions++;
 	acc.taken++;
+	tell_if_full();
 	fiber_start(acc.set.service->command, run_session, s);
 }
 

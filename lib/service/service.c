@@ -220,6 +220,10 @@ static void prepare(void)
 		s->init(self.conf);
 	if ((s->flags & SERVICE_DNS) && dns_init(conf_str(self.conf, "dns_servers"), &e) < 0)
 		log_fatal("DNS: %s", e.text);
+	if (s->flags & SERVICE_DNS) {
+		dns_hosts(conf_str(self.conf, "dns_hosts_file"));
+		dns_trust(conf_str(self.conf, "dns_trust_anchor_file"));
+	}
 	if (privilege_drop(conf_str(self.conf, "mail_owner"), s->flags & SERVICE_KEEP_ROOT, chroot ? conf_str(self.conf, "queue_directory") : NULL,
 		    &e) < 0)
 		log_fatal("%s", e.text);

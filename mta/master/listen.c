@@ -12,7 +12,7 @@
 
 #define BACKLOG 4096    /* the kernel lowers it to its own limit */
 #define PATIENCE_MS 200 /* between attempts at an address in use ... */
-#define PATIENCE 25     /* ... so many times */
+#define PATIENCE 15     /* ... so many times */
 
 /* ---- addresses ---- */
 
