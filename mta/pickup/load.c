@@ -91,6 +91,11 @@ enum load_result submission_load(struct submission *s, struct err *e)
 	struct stat st;
 
 	s->fd = open_plain(s->path, &st, e);
+	if (s->fd < 0 && errno == EACCES && lstat(s->path, &st) == 0) { /* closed to us until it is complete */
+		s->uid = st.st_uid;
+		s->changed = st.st_mtime;
+		return LOAD_INCOMPLETE;
+	}
 	if (s->fd < 0)
 		return e->kind == ERR_PERM ? LOAD_DAMAGED : LOAD_FAILED;
 	s->uid = st.st_uid;

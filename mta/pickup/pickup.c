@@ -38,6 +38,7 @@ static struct {
 
 struct known {
 	bool busy;
+	bool changed; /* while it was busy */
 	int64_t rests_until;
 };
 
@@ -111,6 +112,7 @@ static bool hand_over(struct submission *s)
 	return false;
 }
 
+/* True: there is nothing to remember about the file. */
 static bool process(struct submission *s)
 {
 	struct loading l = { s, LOAD_FAILED, ERR_INIT };
@@ -124,7 +126,7 @@ static bool process(struct submission *s)
 		return true;
 	case LOAD_INCOMPLETE:
 		if (time(NULL) - s->changed < ABANDONED_S)
-			return false;
+			return true;
 		log_warn("%s (uid %ld): never completed: removed", s->path, (long)s->uid);
 		take_away(s->path, NULL);
 		return true;
@@ -137,19 +139,27 @@ static bool process(struct submission *s)
 	return false;
 }
 
+/* A file that changed while we read it deserves another look at once. */
+static void settle(struct str name, bool forget)
+{
+	struct known *k = map_get(self.known, name);
+	bool changed = k->changed;
+
+	k->busy = k->changed = false;
+	k->rests_until = changed ? 0 : nobody_there() ? self.nobody_until : deadline_in(REST_MS);
+	if (forget)
+		mem_free(map_del(self.known, name));
+	if (changed && !self.ended)
+		fiber_wake(self.scanner);
+}
+
 static void run_one(void *arg)
 {
 	char *path = arg;
 	struct str name = name_of(path);
 	struct submission s = { .life = arena_new("submission"), .path = path, .fd = -1, .uid = (uid_t)-1 };
-	struct known *k = map_get(self.known, name);
 
-	if (process(&s)) {
-		mem_free(map_del(self.known, name));
-	} else {
-		k->busy = false;
-		k->rests_until = nobody_there() ? self.nobody_until : deadline_in(REST_MS);
-	}
+	settle(name, process(&s));
 	if (s.fd >= 0)
 		close(s.fd);
 	arena_free(s.life);
@@ -255,8 +265,10 @@ static void file_changed(const char *name)
 {
 	struct known *k = map_get(self.known, str_z(name));
 
-	if (k != NULL)
-		k->rests_until = 0;
+	if (k == NULL)
+		return;
+	k->changed = k->busy;
+	k->rests_until = 0;
 }
 
 static void read_events(int fd)
