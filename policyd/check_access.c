@@ -69,7 +69,7 @@ static bool is_permit(struct str action)
 	uint64_t digits;
 
 	return str_eqiz(word, "OK") || str_eqiz(word, "RELAY") || str_eqiz(word, "permit") ||
-		(action.n == 0 && str_to_u64(word, UINT64_MAX, &digits));
+	       (action.n == 0 && str_to_u64(word, UINT64_MAX, &digits));
 }
 
 void access_forbid_permit(const struct rule *rule, struct str subject, struct verdict *v)

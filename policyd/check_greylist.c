@@ -1,5 +1,6 @@
 /* policyd/check_greylist.c - check_greylist: who comes for the first time is asked to come again.
- * What counts as the same: the client's network, or with greylist_group_by_spf the sender domain it may send for; the sender; the recipient.
+ * What counts as the same: the client's network, or with greylist_group_by_spf the sender domain it may send for; the sender; the
+ * recipient.
  */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -50,7 +51,8 @@ static void delayed_header(struct request *r, int64_t seconds, struct verdict *v
 	if (!conf_bool(settings.conf, "greylist_header"))
 		return;
 	date_rfc5322(&date, clock_wall_us());
-	v->header = arena_printf(r->life, "X-Greylist: delayed %lld seconds by Gatepost at %s; %s", (long long)seconds, settings.myhostname, date.p);
+	v->header = arena_printf(
+		r->life, "X-Greylist: delayed %lld seconds by Gatepost at %s; %s", (long long)seconds, settings.myhostname, date.p);
 	buf_done(&date);
 }
 

@@ -79,7 +79,8 @@ static int parse_limit(struct str word, struct limit *l, struct err *e)
 
 	l->key = key_find(name);
 	if (l->key == NULL)
-		return err_temp(e, "\"%.*s\" is not one of client, recipient, recipient_domain, sasl_username, sender, sender_domain", STRF(name));
+		return err_temp(
+			e, "\"%.*s\" is not one of client, recipient, recipient_domain, sasl_username, sender, sender_domain", STRF(name));
 	if (!str_to_u64(count, 1000000, &n) || n == 0 || !conf_parse_time(period, 's', &l->gcra.period_ms) || l->gcra.period_ms <= 0 ||
 		(rest.n > 0 && (!str_to_u64(rest, 1000000, &burst) || burst == 0)))
 		return err_temp(e, "\"%.*s\" is not key=count/period or key=count/period/burst", STRF(word));

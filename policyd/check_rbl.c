@@ -176,7 +176,8 @@ void rbl_eval(const struct rule *rule, struct request *r, struct verdict *v)
 	if (question_name(rule, d, &s, &name)) {
 		dns_ask(r->life, buf_str(&name), DNS_A, request_dns_deadline(r), &answer);
 		if (answer.result == DNS_TEMPFAIL && permits)
-			v->action = arena_printf(r->life, "DEFER_IF_REJECT 4.7.1 %s [%.*s]: %.*s does not answer", s.class, STRF(s.what), STRF(d->domain));
+			v->action = arena_printf(
+				r->life, "DEFER_IF_REJECT 4.7.1 %s [%.*s]: %.*s does not answer", s.class, STRF(s.what), STRF(d->domain));
 		else if (answer.result == DNS_TEMPFAIL)
 			log_warn("%.*s: DNS list lookup failed: %s", (int)name.n, name.p, answer.why);
 		else if (listed(d, &answer) && permits)

@@ -21,8 +21,8 @@ static struct str cache_key(struct request *r)
 {
 	struct str domain = request_domain(r->sender), local = str_sub(r->sender, 0, r->sender.n - domain.n);
 
-	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local),
-		STRF(arena_lower(r->life, domain)), STRF(arena_lower(r->life, r->helo)));
+	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(arena_lower(r->life, domain)),
+		STRF(arena_lower(r->life, r->helo)));
 }
 
 /* Cached form: result, domain, mechanism, explanation, one a line. */
@@ -71,7 +71,7 @@ static bool exempt(const struct request *r)
 	struct err e = ERR_INIT;
 
 	return r->sasl_username.n > 0 || (r->sender.n == 0 && !conf_bool(settings.conf, "spf_helo_check")) ||
-		matchlist_addr(settings.spf_exempt, r->client_address, &e) == TABLE_FOUND;
+	       matchlist_addr(settings.spf_exempt, r->client_address, &e) == TABLE_FOUND;
 }
 
 bool spf_passes(struct request *r, struct str *domain)

@@ -3,9 +3,12 @@
 
 #include <stdlib.h>
 
+/* clang-format off */
 #define ACCESS(name_, needs_, subject_) { name_, ARG_ONE, needs_, false, subject_, access_prepare, access_eval }
-#define HOSTS(name_, needs_, subject_, kind_) { name_, ARG_ONE, needs_, true, (int)(subject_) * 4 + (int)(kind_), access_prepare, hosts_eval }
+#define HOSTS(name_, needs_, subject_, kind_) \
+	{ name_, ARG_ONE, needs_, true, (int)(subject_) * 4 + (int)(kind_), access_prepare, hosts_eval }
 #define RBL(name_, needs_, variant_) { name_, ARG_ONE, needs_, true, variant_, rbl_prepare, rbl_eval }
+/* clang-format on */
 
 static const struct check checks[] = {
 	ACCESS("check_ccert_access", 0, ACCESS_CCERT),

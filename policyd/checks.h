@@ -9,11 +9,11 @@ enum check_argument { ARG_NONE, ARG_ONE }; /* ARG_ONE: the next word or { group 
 struct rule;
 
 struct check {
-	const char *name;   /* restriction word */
+	const char *name; /* restriction word */
 	enum check_argument argument;
-	unsigned needs;     /* FACT_ bits */
-	bool ahead;         /* only asks (DNS): may run before the rules in front of it have answered */
-	int variant;        /* the family's own */
+	unsigned needs; /* FACT_ bits */
+	bool ahead; /* only asks (DNS): may run before the rules in front of it have answered */
+	int variant; /* the family's own */
 	/* Parse the argument once; *state is what eval gets, in a. May be NULL. 0, or -1 with *e. */
 	int (*prepare)(const struct rule *rule, struct arena *a, const void **state, struct err *e);
 	void (*eval)(const struct rule *rule, struct request *r, struct verdict *v); /* Suspends. */
@@ -29,7 +29,16 @@ struct rule {
 const struct check *check_find(struct str name); /* NULL: not one of policyd's */
 
 /* check_access.c, check_hosts.c: what is looked up. */
-enum access_subject { ACCESS_CLIENT, ACCESS_REVERSE_CLIENT, ACCESS_HELO, ACCESS_SENDER, ACCESS_RCPT, ACCESS_CCERT, ACCESS_SASL, ACCESS_ETRN };
+enum access_subject {
+	ACCESS_CLIENT,
+	ACCESS_REVERSE_CLIENT,
+	ACCESS_HELO,
+	ACCESS_SENDER,
+	ACCESS_RCPT,
+	ACCESS_CCERT,
+	ACCESS_SASL,
+	ACCESS_ETRN
+};
 int access_prepare(const struct rule *rule, struct arena *a, const void **state, struct err *e);
 void access_eval(const struct rule *rule, struct request *r, struct verdict *v);
 

@@ -8,7 +8,7 @@
 #include "lib/base/str.h"
 
 struct dnsbl {
-	struct str text;   /* as configured */
+	struct str text; /* as configured */
 	struct str domain; /* asked below */
 	bool filtered;
 	uint32_t wanted[4][8]; /* per octet of the answer: a bit for each value that counts */

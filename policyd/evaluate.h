@@ -8,7 +8,7 @@
 
 struct outcome {
 	struct verdict verdict; /* of the rule that answered; its action is DUNNO when none did */
-	size_t index;           /* that rule's */
+	size_t index; /* that rule's */
 	bool answered;
 	struct str headers[HEADERS_MAX];
 	size_t header_count;

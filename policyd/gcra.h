@@ -9,7 +9,7 @@
 
 struct gcra_limit {
 	int64_t count, period_ms; /* count events in period_ms on average; both > 0 */
-	int64_t burst;            /* events at once; > 0 */
+	int64_t burst; /* events at once; > 0 */
 };
 
 struct gcra_answer {

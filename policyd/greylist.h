@@ -1,5 +1,5 @@
-/* policyd/greylist.h - the decision of greylisting: a new triplet waits; one that comes back in time passes and is remembered; a client network
- * with enough of those passes at once.
+/* policyd/greylist.h - the decision of greylisting: a new triplet waits; one that comes back in time passes and is remembered; a client
+ * network with enough of those passes at once.
  */
 #ifndef GATEPOST_POLICYD_GREYLIST_H
 #define GATEPOST_POLICYD_GREYLIST_H
@@ -18,7 +18,7 @@ enum greylist_state { GREYLIST_WAIT, GREYLIST_KNOWN, GREYLIST_PASSED };
 
 struct greylist_answer {
 	enum greylist_state state; /* PASSED: just now, after `seconds` */
-	int64_t seconds;           /* WAIT: still to wait */
+	int64_t seconds; /* WAIT: still to wait */
 };
 
 /* In this process's memory. now_s: wall clock. */

@@ -1,7 +1,7 @@
 /* policyd/policyd.c - the policy daemon: access tables, DNS lists, SPF, greylisting, rates; one action for each question.
  *
- * Security: answers smtpd over a socket in private/ and, where master.cf says so, a stock Postfix over loopback. It reads envelope data that
- * strangers chose, DNS answers (SPF records are little programs of strangers), and what Redis says; all three are bounded and taken as
+ * Security: answers smtpd over a socket in private/ and, where master.cf says so, a stock Postfix over loopback. It reads envelope data
+ * that strangers chose, DNS answers (SPF records are little programs of strangers), and what Redis says; all three are bounded and taken as
  * hints that can delay mail but not let in what a table refuses. It never sees message content. Runs as mail_owner; tables named in
  * main.cf are opened before the privileges go.
  */

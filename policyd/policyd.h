@@ -16,12 +16,12 @@ struct settings {
 	const struct conf *conf;
 	const char *myhostname;
 	const char *recipient_delimiter;
-	const char *null_key;     /* smtpd_null_access_lookup_key */
-	bool parents_plain;       /* parent_domain_matches_subdomains has smtpd_access_maps */
-	int64_t timeout_ms;       /* one request */
-	int64_t dns_timeout_ms;   /* one DNS answer */
-	struct str restrictions;  /* policyd_restrictions */
-	struct str key_prefix;    /* redis_key_prefix */
+	const char *null_key; /* smtpd_null_access_lookup_key */
+	bool parents_plain; /* parent_domain_matches_subdomains has smtpd_access_maps */
+	int64_t timeout_ms; /* one request */
+	int64_t dns_timeout_ms; /* one DNS answer */
+	struct str restrictions; /* policyd_restrictions */
+	struct str key_prefix; /* redis_key_prefix */
 	struct matchlist *spf_exempt, *greylist_exempt;
 	struct tables rbl_reply_maps;
 };
@@ -52,7 +52,7 @@ void request_unref(struct request *r);
 /* What a check found. Texts live in the request. */
 struct verdict {
 	struct str action; /* access(5) action; empty: go on */
-	bool whole;        /* the action's text is the complete reply */
+	bool whole; /* the action's text is the complete reply */
 	struct str header; /* field for the top of the message; empty: none */
 };
 

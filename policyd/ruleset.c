@@ -1,5 +1,5 @@
-/* policyd/ruleset.c - restriction text to rules. Texts are few (one for each list in main.cf and each way it can be cut), requests are many:
- * parsed rules are kept by their text, tables by their names.
+/* policyd/ruleset.c - restriction text to rules. Texts are few (one for each list in main.cf and each way it can be cut), requests are
+ * many: parsed rules are kept by their text, tables by their names.
  */
 #include "policyd/ruleset.h"
 
@@ -7,7 +7,7 @@
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 
-#define RULES_MAX 200      /* restrictions in one text */
+#define RULES_MAX 200 /* restrictions in one text */
 #define RULESETS_KEPT 1000 /* texts; more than a configuration can have */
 #define TABLES_MAX 1000
 

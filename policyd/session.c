@@ -23,7 +23,7 @@ struct session {
 	struct list node;
 	struct stream *io;
 	bool trusted; /* may name restrictions */
-	bool idle;    /* between requests */
+	bool idle; /* between requests */
 };
 
 /* The process's sessions, for draining, and the messages that have their header fields already (one message, many recipients). */
@@ -52,13 +52,13 @@ void verdict_config_error(struct verdict *v)
 static bool after_mail(struct str state)
 {
 	return str_eqiz(state, "MAIL") || str_eqiz(state, "RCPT") || str_eqiz(state, "DATA") || str_eqiz(state, "BDAT") ||
-		str_eqiz(state, "END-OF-MESSAGE");
+	       str_eqiz(state, "END-OF-MESSAGE");
 }
 
 static unsigned facts_of(const struct request *r, struct str state)
 {
 	return (r->client_address.n > 0 ? FACT_CLIENT : 0u) | (r->helo.n > 0 ? FACT_HELO : 0u) | (after_mail(state) ? FACT_SENDER : 0u) |
-		(r->recipient.n > 0 ? FACT_RCPT : 0u) | (r->etrn_domain.n > 0 ? FACT_ETRN : 0u);
+	       (r->recipient.n > 0 ? FACT_RCPT : 0u) | (r->etrn_domain.n > 0 ? FACT_ETRN : 0u);
 }
 
 static struct request *request_new(struct arena *life, const struct policy_request *attrs)

@@ -9,10 +9,10 @@
 #include "policyd/spf_match.h"
 #include "policyd/spf_record.h"
 
-#define TERMS_MAX 10          /* terms that cause lookups, section 4.6.4 */
+#define TERMS_MAX 10 /* terms that cause lookups, section 4.6.4 */
 #define EXPLANATION_SOURCE_MAX 1024 /* octets of an explanation before macros are filled in */
-#define EXPLANATION_MAX 400   /* octets of an explanation that are passed on */
-#define TTL_MAX 3600          /* a verdict is not believed for longer, whatever the records say */
+#define EXPLANATION_MAX 400 /* octets of an explanation that are passed on */
+#define TTL_MAX 3600 /* a verdict is not believed for longer, whatever the records say */
 
 /* One check in progress. */
 struct walk {
@@ -217,7 +217,8 @@ static enum spf_result walk_terms(struct walk *w, struct str domain, const struc
 		case SPF_MATCH_TEMPERROR:
 			return problem(w, SPF_TEMPERROR, "no answer to a question of the SPF record");
 		case SPF_MATCH_PERMERROR:
-			return problem(w, SPF_PERMERROR, w->out->problem != NULL ? w->out->problem : "a term of the SPF record makes no sense");
+			return problem(
+				w, SPF_PERMERROR, w->out->problem != NULL ? w->out->problem : "a term of the SPF record makes no sense");
 		case SPF_MATCH:
 			break;
 		}
@@ -249,8 +250,9 @@ void spf_check(struct arena *a, const struct spf_question *q, struct spf_answer 
 
 	if (q->sender.n == 0)
 		sender.domain = q->helo;
-	w.values = (struct spf_values){ .sender_local = sender.local, .sender_domain = sender.domain, .helo = q->helo, .receiver = q->receiver,
-		.dns = &w.dns };
+	w.values = (struct spf_values){
+		.sender_local = sender.local, .sender_domain = sender.domain, .helo = q->helo, .receiver = q->receiver, .dns = &w.dns
+	};
 	if (sender.local.n == 0)
 		w.values.sender_local = STR("postmaster");
 	*out = (struct spf_answer){ .result = SPF_NONE, .domain = sender.domain, .mechanism = STR("default"), .explanation = STR_NONE };

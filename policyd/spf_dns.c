@@ -3,9 +3,9 @@
  */
 #include "policyd/spf_dns.h"
 
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/types.h>
-#include <netinet/in.h>
 
 #include <spf2/spf.h>
 

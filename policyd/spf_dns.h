@@ -9,7 +9,7 @@
 #include "lib/mail/ip.h"
 #include "lib/net/dns.h"
 
-#define SPF_VOID_MAX 2   /* lookups without an answer, after which the record is a permerror */
+#define SPF_VOID_MAX 2 /* lookups without an answer, after which the record is a permerror */
 #define SPF_CLIENT_NAMES 10 /* names of the client that are looked at, section 5.5 */
 
 /* libspf2 is never given a stranger's text: terms are put to it about this name, and the hook asks for `target` instead. */
@@ -27,7 +27,7 @@ struct spf_dns {
 	enum spf_existence existence;
 	unsigned voids;
 	bool tempfail; /* some question had no answer; reset by the asker */
-	uint32_t ttl;  /* the shortest of all answers */
+	uint32_t ttl; /* the shortest of all answers */
 	struct str names[SPF_CLIENT_NAMES]; /* validated names of the client, once asked for */
 	size_t name_count;
 	bool names_known;

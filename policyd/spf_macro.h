@@ -9,8 +9,8 @@ struct spf_values {
 	struct spf_dns *dns; /* client, and its name for %{p} */
 };
 
-/* text passed spf_record's grammar. domain: the current domain. *out is cut to the last 253 octets' labels when as_name (section 7.3), else to
- * what fits a reply. Suspends for %{p}. */
+/* text passed spf_record's grammar. domain: the current domain. *out is cut to the last 253 octets' labels when as_name (section 7.3), else
+ * to what fits a reply. Suspends for %{p}. */
 void spf_macro_expand(struct arena *a, const struct spf_values *v, struct str domain, struct str text, bool as_name, struct str *out);
 
 #endif

@@ -5,9 +5,9 @@
  */
 #include "policyd/spf_match.h"
 
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/types.h>
-#include <netinet/in.h>
 
 #include <spf2/spf.h>
 

@@ -9,17 +9,17 @@
 #include "lib/base/arena.h"
 #include "lib/base/str.h"
 
-#define SPF_SPEC_MAX 500   /* octets of one domain-spec: a name of 253 written with macros, generously */
+#define SPF_SPEC_MAX 500 /* octets of one domain-spec: a name of 253 written with macros, generously */
 #define SPF_RECORD_MAX 8192 /* octets of a record */
 
 enum spf_mechanism { SPF_MECH_ALL, SPF_MECH_A, SPF_MECH_EXISTS, SPF_MECH_INCLUDE, SPF_MECH_IP4, SPF_MECH_IP6, SPF_MECH_MX, SPF_MECH_PTR };
 
 struct spf_term {
 	enum spf_mechanism mechanism;
-	char qualifier;    /* + - ~ ? */
-	struct str spec;   /* domain-spec, unexpanded; empty: the current domain. ip4, ip6: the address */
+	char qualifier; /* + - ~ ? */
+	struct str spec; /* domain-spec, unexpanded; empty: the current domain. ip4, ip6: the address */
 	unsigned bits4, bits6; /* 32 and 128 when not given */
-	struct str text;   /* the term as it stands, for reports */
+	struct str text; /* the term as it stands, for reports */
 };
 
 struct spf_record {

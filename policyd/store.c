@@ -16,16 +16,15 @@ static struct {
 } store;
 
 /* Key: theoretical arrival. Arguments: interval, burst, both in ms of Redis' clock. Answers {allowed, wait}. */
-static const char gcra_script[] =
-	"local t = redis.call('TIME')\n"
-	"local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
-	"local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
-	"local arrival = tonumber(redis.call('GET', KEYS[1]) or '0') or 0\n"
-	"local next = math.max(arrival, now) + interval\n"
-	"local allowed_at = next - burst * interval\n"
-	"if allowed_at > now then return {0, allowed_at - now} end\n"
-	"redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', next - now)\n"
-	"return {1, 0}\n";
+static const char gcra_script[] = "local t = redis.call('TIME')\n"
+				  "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
+				  "local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
+				  "local arrival = tonumber(redis.call('GET', KEYS[1]) or '0') or 0\n"
+				  "local next = math.max(arrival, now) + interval\n"
+				  "local allowed_at = next - burst * interval\n"
+				  "if allowed_at > now then return {0, allowed_at - now} end\n"
+				  "redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', next - now)\n"
+				  "return {1, 0}\n";
 
 void store_init(const struct conf *c)
 {
@@ -106,8 +105,8 @@ static struct str number(struct arena *a, int64_t n)
 	return arena_printf(a, "%lld", (long long)n);
 }
 
-int store_greylist(struct arena *a, struct str net, struct str triplet, const struct greylist_times *t, struct greylist_answer *out,
-	struct err *e)
+int store_greylist(
+	struct arena *a, struct str net, struct str triplet, const struct greylist_times *t, struct greylist_answer *out, struct err *e)
 {
 	struct redis_value v;
 	struct str words[] = { full_key(a, triplet), full_key(a, net), number(a, t->delay_s), number(a, t->window_s),

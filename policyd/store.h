@@ -18,8 +18,8 @@ bool store_cache_get(struct arena *a, struct str key, struct str *value);
 void store_cache_put(struct arena *a, struct str key, struct str value, uint32_t seconds);
 
 /* One greylisting step / one event counted against a limit: in Redis by script, else in memory. -1 with *e: memory is away. Suspend. */
-int store_greylist(struct arena *a, struct str net, struct str triplet, const struct greylist_times *t, struct greylist_answer *out,
-	struct err *e);
+int store_greylist(
+	struct arena *a, struct str net, struct str triplet, const struct greylist_times *t, struct greylist_answer *out, struct err *e);
 int store_rate(struct arena *a, struct str key, const struct gcra_limit *limit, struct gcra_answer *out, struct err *e);
 
 #endif

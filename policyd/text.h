@@ -9,8 +9,8 @@ struct text_var {
 	struct str value;
 };
 
-/* The parameter's value (PARAM_RAW) with vars and other parameters filled in; "" and "none" become DUNNO. Values come from strangers: they are
- * cut at 200 octets and anything but printable ASCII in them becomes '?'. */
+/* The parameter's value (PARAM_RAW) with vars and other parameters filled in; "" and "none" become DUNNO. Values come from strangers: they
+ * are cut at 200 octets and anything but printable ASCII in them becomes '?'. */
 struct str text_action(struct arena *a, const char *parameter, const struct text_var *vars, size_t count);
 /* Same for any template. False with *e: the template is wrong. */
 bool text_expand(struct arena *a, struct str template, const struct text_var *vars, size_t count, struct str *out, struct err *e);

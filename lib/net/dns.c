@@ -39,9 +39,9 @@ static struct {
 static const struct {
 	const char *name, *value;
 } options[] = {
-	{ "do-not-query-localhost:", "no" },  /* a resolver on 127.0.0.1 is the usual case on a mail host */
-	{ "unblock-lan-zones:", "yes" },      /* reverse names of private networks: the operator's resolver knows them */
-	{ "outgoing-range:", "256" },         /* a burst of sessions asks several lists each */
+	{ "do-not-query-localhost:", "no" }, /* a resolver on 127.0.0.1 is the usual case on a mail host */
+	{ "unblock-lan-zones:", "yes" }, /* reverse names of private networks: the operator's resolver knows them */
+	{ "outgoing-range:", "256" }, /* a burst of sessions asks several lists each */
 	{ "num-queries-per-thread:", "4096" },
 	{ "msg-cache-size:", "8m" },
 	{ "rrset-cache-size:", "16m" },
@@ -151,8 +151,8 @@ static void answered(void *arg, int rcode, void *packet, int size, int sec, char
 {
 	struct dns_question *q = arg;
 
-	(void)rcode;           /* the packet has it; without a packet it is a failure anyhow */
-	(void)why_bogus;       /* names of strangers; the fact is enough */
+	(void)rcode; /* the packet has it; without a packet it is a failure anyhow */
+	(void)why_bogus; /* names of strangers; the fact is enough */
 	(void)was_ratelimited; /* we set no rate limit */
 	dns.open--;
 	q->bogus = sec == SEC_BOGUS;

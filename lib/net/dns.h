@@ -15,30 +15,30 @@
 enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33, DNS_TLSA = 52 };
 
 enum dns_result {
-	DNS_OK,        /* at least one record of the asked type */
-	DNS_NODATA,    /* the name exists, without such records */
-	DNS_NXDOMAIN,  /* the name does not exist */
-	DNS_TEMPFAIL,  /* timeout, SERVFAIL, bogus DNSSEC: try again later */
-	DNS_BADNAME    /* not a name that can be asked for */
+	DNS_OK, /* at least one record of the asked type */
+	DNS_NODATA, /* the name exists, without such records */
+	DNS_NXDOMAIN, /* the name does not exist */
+	DNS_TEMPFAIL, /* timeout, SERVFAIL, bogus DNSSEC: try again later */
+	DNS_BADNAME /* not a name that can be asked for */
 };
 
 struct dns_record {
-	uint16_t pref;    /* MX preference */
+	uint16_t pref; /* MX preference */
 	uint16_t weight, port; /* SRV */
-	struct str name;  /* MX, NS, PTR, CNAME, SRV: the name */
-	struct str data;  /* A: 4 bytes, AAAA: 16 bytes, TXT: strings joined, others: raw rdata */
+	struct str name; /* MX, NS, PTR, CNAME, SRV: the name */
+	struct str data; /* A: 4 bytes, AAAA: 16 bytes, TXT: strings joined, others: raw rdata */
 	const struct str *txt; /* TXT: the strings as they are */
 	size_t txt_count;
 };
 
 struct dns_answer {
 	enum dns_result result;
-	bool secure;      /* DNSSEC validated */
-	uint32_t ttl;     /* seconds; of the answer, or of the negative answer */
+	bool secure; /* DNSSEC validated */
+	uint32_t ttl; /* seconds; of the answer, or of the negative answer */
 	struct str cname; /* final name after CNAMEs, or the name asked */
 	const struct dns_record *records;
 	size_t count;
-	const char *why;  /* static text for DNS_TEMPFAIL and DNS_BADNAME */
+	const char *why; /* static text for DNS_TEMPFAIL and DNS_BADNAME */
 };
 
 /* servers: "", or blank/comma separated "addr" or "addr:port" / "addr@port" to forward to; empty: the name servers of
@@ -58,8 +58,8 @@ void dns_ask(struct arena *a, struct str name, enum dns_type type, int64_t deadl
  * answered. Suspends. */
 struct sock_addr;
 enum { DNS_HOSTS_FILE = 4 };
-enum dns_result dns_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs,
-	size_t *count);
+enum dns_result dns_addresses(
+	struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count);
 /* "4.3.2.1.in-addr.arpa" or the ip6.arpa form, or with zone "4.3.2.1.<zone>" for DNS lists (RFC 5782). ip: text. False: not an address. */
 bool dns_reverse_name(struct str ip, struct str zone, struct buf *out);
 /* Peer names as Postfix defines them. *reverse: PTR name or "unknown"; *name: the same when it resolves back to ip, else "unknown".

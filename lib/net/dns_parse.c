@@ -244,7 +244,8 @@ static uint32_t negative_ttl(struct reader *r, size_t count)
 	return TTL_UNKNOWN;
 }
 
-static void read_answer(struct reader *r, unsigned answers, unsigned authorities, struct str asked, enum dns_type type, struct dns_answer *out)
+static void read_answer(
+	struct reader *r, unsigned answers, unsigned authorities, struct str asked, enum dns_type type, struct dns_answer *out)
 {
 	size_t limit = answers < DNS_RECORDS_MAX ? answers : DNS_RECORDS_MAX, count = 0;
 	struct rr *rrs = arena_alloc(r->a, (limit + 1) * sizeof *rrs);

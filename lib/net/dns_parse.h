@@ -7,15 +7,15 @@
 
 #include "lib/net/dns.h"
 
-#define DNS_NAME_MAX 255    /* octets of a name on the wire, RFC 1035 section 2.3.4 */
+#define DNS_NAME_MAX 255 /* octets of a name on the wire, RFC 1035 section 2.3.4 */
 #define DNS_RECORDS_MAX 512 /* records of an answer that are looked at */
 #define DNS_CNAMES_MAX 16
 
 /* Everything of *out is set; texts live in a. A packet that makes no sense is DNS_TEMPFAIL. */
 void dns_parse(struct arena *a, struct str packet, enum dns_type type, struct dns_answer *out);
 
-/* The name in the form ub_resolve_event() reads: lower case, no trailing dot, odd octets as \DDD; names beyond ASCII become A-labels. False with
- * *why (static text): nobody can be asked for this. */
+/* The name in the form ub_resolve_event() reads: lower case, no trailing dot, odd octets as \DDD; names beyond ASCII become A-labels. False
+ * with *why (static text): nobody can be asked for this. */
 bool dns_name_text(struct str name, struct buf *out, const char **why);
 
 #endif

@@ -42,7 +42,8 @@ static size_t addresses_from_file(struct str host, unsigned families, struct soc
 	return kept;
 }
 
-enum dns_result dns_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count)
+enum dns_result dns_addresses(
+	struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count)
 {
 	static const enum dns_type types[] = { DNS_A, DNS_AAAA };
 	struct dns_question q[2];

@@ -18,7 +18,7 @@
 #include "lib/net/sock.h"
 #include "lib/net/stream.h"
 
-#define CONNECTIONS_MAX 16   /* a process's share of the server; more commands wait for a free one */
+#define CONNECTIONS_MAX 16 /* a process's share of the server; more commands wait for a free one */
 #define REPLY_MAX (1u << 20) /* octets of one answer */
 #define READ_SIZE 4096
 
@@ -27,9 +27,9 @@ struct redis {
 	struct stream *idle[CONNECTIONS_MAX];
 	unsigned idle_count, busy_count;
 	struct waitq free_again;
-	unsigned failures;   /* in a row */
-	int64_t closed_at;   /* breaker open until then; 0: closed */
-	bool open, trying;   /* breaker open; one command is finding out whether it still has to be */
+	unsigned failures; /* in a row */
+	int64_t closed_at; /* breaker open until then; 0: closed */
+	bool open, trying; /* breaker open; one command is finding out whether it still has to be */
 };
 
 /* Answers by which the server says that it cannot serve at all: for us the same as no answer. */

@@ -18,9 +18,9 @@ struct redis_settings {
 	const char *endpoint; /* "inet:host:port" or "unix:path" */
 	const char *user, *password; /* NULL or "": none */
 	int database;
-	int64_t timeout_ms;       /* per command, connect included */
+	int64_t timeout_ms; /* per command, connect included */
 	unsigned breaker_failures; /* consecutive failures that open the breaker */
-	int64_t breaker_ms;       /* how long it stays open; then one command tries */
+	int64_t breaker_ms; /* how long it stays open; then one command tries */
 };
 
 enum redis_type { REDIS_NIL, REDIS_INTEGER, REDIS_STRING, REDIS_STATUS, REDIS_ARRAY, REDIS_ERROR };

@@ -4,7 +4,7 @@
 
 #include "lib/net/redis.h"
 
-#define REDIS_ARGS_MAX 64      /* words of one command */
+#define REDIS_ARGS_MAX 64 /* words of one command */
 #define REDIS_ITEMS_MAX 65536u /* members of all arrays of one answer */
 
 struct redisReader;

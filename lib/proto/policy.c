@@ -121,8 +121,8 @@ static int ask_once(struct stream *s, struct arena *arena, const struct policy_r
 	return rc;
 }
 
-int policy_ask(struct pool *p, struct arena *arena, const struct policy_request *r, struct policy_request *answer, int64_t deadline,
-	struct err *e)
+int policy_ask(
+	struct pool *p, struct arena *arena, const struct policy_request *r, struct policy_request *answer, int64_t deadline, struct err *e)
 {
 	for (;;) {
 		bool reused = false;

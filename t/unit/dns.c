@@ -197,7 +197,9 @@ static void test_packets(struct arena *a)
 	is_int(d.ttl, 45, "negative time to live from the SOA");
 
 	packet_begin(&b, 0, 1, 0, "t.test", DNS_TXT);
-	put_rr(&b, "t.test", DNS_TXT, 60, STR("\5v=spf\6""1 -all\0"));
+	put_rr(&b, "t.test", DNS_TXT, 60,
+		STR("\5v=spf\6"
+		    "1 -all\0"));
 	dns_parse(a, buf_str(&b), DNS_TXT, &d);
 	ok(d.count == 1 && d.records[0].txt_count == 3, "a TXT record's strings, empty ones too");
 	is_str(d.records[0].data, STR("v=spf1 -all"), "joined");
@@ -227,7 +229,9 @@ static const struct {
 	const char *in, *want; /* NULL: refused */
 } names[] = {
 	{ "Example.ORG.", "example.org" },
-	{ "b\xc3\xbc""cher.example", "xn--bcher-kva.example" },
+	{ "b\xc3\xbc"
+	  "cher.example",
+		"xn--bcher-kva.example" },
 	{ "a b.example", "a\\032b.example" },
 	{ "_25._tcp.mx.example", "_25._tcp.mx.example" },
 	{ "", NULL },
@@ -287,7 +291,8 @@ static void test_peer(struct arena *a, const char *ip, int code, const char *nam
 static void test_hosts_file(struct arena *a)
 {
 	char path[] = "/tmp/gatepost-hosts.XXXXXX";
-	static const char text[] = "# comment\n192.0.2.20 Box.lan box # the box\nnonsense here\n2001:db8::20 box.lan\n192.0.2.21 bad/name\n";
+	static const char text[] =
+		"# comment\n192.0.2.20 Box.lan box # the box\nnonsense here\n2001:db8::20 box.lan\n192.0.2.21 bad/name\n";
 	struct sock_addr *addrs;
 	size_t count;
 	int fd = mkstemp(path);
@@ -298,8 +303,10 @@ static void test_hosts_file(struct arena *a)
 	dns_hosts(path);
 	test_peer(a, "192.0.2.20", 2, "Box.lan", "Box.lan");
 	test_peer(a, "192.0.2.21", 5, "unknown", "unknown");
-	ok(dns_addresses(a, STR("BOX.lan"), 3 | DNS_HOSTS_FILE, deadline_in(1000), &addrs, &count) == DNS_OK && count == 2, "addresses by the file");
-	ok(dns_addresses(a, STR("box.lan"), 2 | DNS_HOSTS_FILE, deadline_in(1000), &addrs, &count) == DNS_OK && count == 1, "of one family");
+	ok(dns_addresses(a, STR("BOX.lan"), 3 | DNS_HOSTS_FILE, deadline_in(1000), &addrs, &count) == DNS_OK && count == 2,
+		"addresses by the file");
+	ok(dns_addresses(a, STR("box.lan"), 2 | DNS_HOSTS_FILE, deadline_in(1000), &addrs, &count) == DNS_OK && count == 1,
+		"of one family");
 	ok(dns_addresses(a, STR("box.lan"), 3, deadline_in(3000), &addrs, &count) == DNS_NXDOMAIN, "only when asked for");
 	unlink(path);
 }

@@ -37,8 +37,9 @@ int main(void)
 
 		ok(good == cases[i].good, "%s is %s", cases[i].text, cases[i].good ? "good" : "refused");
 		if (good)
-			ok(dnsbl_counts(&d, cases[i].address) == cases[i].counts, "  %d.%d.%d.%d %s", cases[i].address[0], cases[i].address[1],
-				cases[i].address[2], cases[i].address[3], cases[i].counts ? "counts" : "does not count");
+			ok(dnsbl_counts(&d, cases[i].address) == cases[i].counts, "  %d.%d.%d.%d %s", cases[i].address[0],
+				cases[i].address[1], cases[i].address[2], cases[i].address[3],
+				cases[i].counts ? "counts" : "does not count");
 	}
 	return done_testing();
 }

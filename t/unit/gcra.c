@@ -22,6 +22,7 @@ int main(void)
 	ok(gcra_count(&ten_a_minute, arrival, now + 6000).allowed, "in time");
 	a = gcra_count(&ten_a_minute, arrival, now + 3600000);
 	is_int(a.arrival, now + 3600000 + 6000, "an old key counts as new");
-	ok(gcra_count(&(struct gcra_limit){ .count = 100000, .period_ms = 10, .burst = 1 }, 0, 5).allowed, "an interval below a millisecond is one");
+	ok(gcra_count(&(struct gcra_limit){ .count = 100000, .period_ms = 10, .burst = 1 }, 0, 5).allowed,
+		"an interval below a millisecond is one");
 	return done_testing();
 }

@@ -30,8 +30,8 @@ static pid_t start_server(void)
 	if (pid == 0) {
 		dup2(null, 1);
 		dup2(null, 2);
-		execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", dir, "--requirepass", "secret",
-			(char *)NULL);
+		execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", dir, "--requirepass",
+			"secret", (char *)NULL);
 		_exit(127);
 	}
 	close(null);
@@ -49,7 +49,9 @@ static pid_t start_server(void)
 
 static struct redis_settings settings_for(const char *where, const char *password)
 {
-	return (struct redis_settings){ .endpoint = where, .password = password, .database = 3, .timeout_ms = 300, .breaker_failures = 2, .breaker_ms = 300 };
+	return (struct redis_settings){
+		.endpoint = where, .password = password, .database = 3, .timeout_ms = 300, .breaker_failures = 2, .breaker_ms = 300
+	};
 }
 
 static void test_commands(struct arena *a)

@@ -31,7 +31,8 @@ int main(void)
 {
 	struct arena *a = arena_new("test");
 	struct spf_dns dns = { .a = a };
-	struct spf_values v = { STR_INIT("strong-bad"), STR_INIT("email.example.com"), STR_INIT("helo.example"), STR_INIT("mx.example"), &dns };
+	struct spf_values v = { STR_INIT("strong-bad"), STR_INIT("email.example.com"), STR_INIT("helo.example"), STR_INIT("mx.example"),
+		&dns };
 	struct buf many = { 0 };
 	struct str out;
 

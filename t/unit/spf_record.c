@@ -54,7 +54,8 @@ static void test_terms(struct arena *a)
 	struct spf_record r;
 	const char *why;
 
-	ok(spf_record_parse(a, STR("v=spf1 ~mx:mail.example.org/20//48 redirect=r.example exp=e.example"), &r, &why), "a record with everything");
+	ok(spf_record_parse(a, STR("v=spf1 ~mx:mail.example.org/20//48 redirect=r.example exp=e.example"), &r, &why),
+		"a record with everything");
 	is_int((long long)r.count, 1, "modifiers are no terms");
 	is_int(r.terms[0].mechanism, SPF_MECH_MX, "mechanism");
 	ok(r.terms[0].qualifier == '~' && r.terms[0].bits4 == 20 && r.terms[0].bits6 == 48, "qualifier and prefixes");
