@@ -1,0 +1,217 @@
+/* mta/tools/gatepost/gatepost.c - the operator's command: gatepost [-c DIR] VERB ...; also postqueue, postconf and postmap by those names.
+ * Security: runs as whoever called it, never set-id. It reads configuration, tables and queue files with the caller's own rights.
+ */
+#include "mta/tools/gatepost/gatepost.h"
+
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <sysexits.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/base/utf8.h"
+#include "lib/table/table.h"
+
+struct verb {
+	const char *name;
+	int (*run)(struct tool *t, int argc, char **argv);
+	const char *usage, *help;
+};
+
+static const struct verb verbs[] = {
+	{ "start", verb_start, "", "start; returns when mail is taken" },
+	{ "start-fg", verb_start, "", "start and stay in the foreground" },
+	{ "stop", verb_stop, "", "stop; returns when all processes have left" },
+	{ "reload", verb_reload, "", "read the configuration again" },
+	{ "status", verb_status, "[--json]", "does it run?" },
+	{ "check", verb_check, "", "look for mistakes in the configuration" },
+	{ "config", verb_config, "[-dhnxv] [--json] [-m] [NAME ...]", "show parameters" },
+	{ "map", verb_map, "[-q KEY] TYPE:NAME ...", "ask a table" },
+	{ "queue", verb_queue, "[--json] [--flush] [-i ID]", "show the queue" },
+	{ "flush", verb_flush, "[ID]", "try everything, or one message, now" },
+	{ "cat", verb_cat, "[-bhe] ID ...", "show a message of the queue" },
+	{ "sendmail", verb_sendmail, "...", "submit a message" },
+};
+
+static const struct {
+	const char *program, *verb;
+} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" }, { "postcat", "cat" } };
+
+void tool_complain(const char *fmt, ...)
+{
+	struct buf raw = { 0 }, safe = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_addfv(&raw, fmt, ap);
+	va_end(ap);
+	buf_add_safe(&safe, buf_str(&raw));
+	fprintf(stderr, "gatepost: %s\n", buf_z(&safe));
+	buf_done(&raw);
+	buf_done(&safe);
+}
+
+static void report(void *ctx, bool fatal, const char *text)
+{
+	const struct tool *t = ctx;
+
+	if (fatal || t->loud)
+		tool_complain("%s%s", fatal ? "" : "warning: ", text);
+}
+
+const struct conf *tool_conf(struct tool *t)
+{
+	struct err e = ERR_INIT;
+
+	if (t->conf == NULL)
+		t->conf = conf_load(t->conf_dir, NULL, 0, report, t, &e);
+	if (t->conf == NULL)
+		exit(EX_CONFIG);
+	return t->conf;
+}
+
+void tool_enter_queue(struct tool *t)
+{
+	const char *dir = conf_str(tool_conf(t), "queue_directory");
+
+	if (chdir(dir) == 0)
+		return;
+	perror(dir);
+	exit(EX_UNAVAILABLE);
+}
+
+const char *tool_daemon(struct tool *t, struct arena *a, const char *name)
+{
+	const char *set = conf_str(tool_conf(t), "daemon_directory");
+	const char *const dirs[] = { arena_printf(a, "%s/../libexec/gatepost", t->self_dir).p, GATEPOST_DAEMON_DIR };
+	const char *path = "";
+
+	/* A main.cf that was Postfix's names Postfix's daemons; ours have a policyd among them. */
+	if (*set != '\0' && fs_exists(arena_printf(a, "%s/policyd", set).p))
+		return arena_printf(a, "%s/%s", set, name).p;
+	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+		path = arena_printf(a, "%s/%s", dirs[i], name).p;
+		if (fs_exists(path))
+			break;
+	}
+	return path;
+}
+
+static void print_escaped(unsigned char c)
+{
+	static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
+
+	for (const char *s = shorts; *s != '\0'; s += 2) {
+		if ((unsigned char)*s == c) {
+			printf("\\%c", s[1]);
+			return;
+		}
+	}
+	printf(c < 32 || c == 127 ? "\\u%04x" : "%c", c);
+}
+
+void tool_print_json(struct str s)
+{
+	bool text = utf8_valid(s);
+
+	putchar('"');
+	for (size_t i = 0; i < s.n; i++) {
+		if (!text && (unsigned char)s.p[i] > 127)
+			fputs("\\ufffd", stdout);
+		else
+			print_escaped((unsigned char)s.p[i]);
+	}
+	putchar('"');
+}
+
+static const char *own_directory(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	char *slash;
+
+	if (n <= 0)
+		return GATEPOST_SBIN_DIR;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	return mem_strdup(path);
+}
+
+static int usage(FILE *out, int status)
+{
+	fprintf(out, "usage: gatepost [-c DIR] VERB ...\n\n");
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		fprintf(out, "  %-9s %-36s %s\n", verbs[i].name, verbs[i].usage, verbs[i].help);
+	fprintf(out, "\n  -c DIR  where main.cf and master.cf are [%s]\n  -V      version\n", GATEPOST_CONFIG_DIR);
+	return status;
+}
+
+static int print_version(void)
+{
+	const char *const *types;
+	size_t count = table_type_names(&types);
+
+	printf("gatepost %s\ntables:", GATEPOST_VERSION);
+	for (size_t i = 0; i < count; i++)
+		printf(" %s", types[i]);
+	printf("\n");
+	return EX_OK;
+}
+
+static const struct verb *find_verb(const char *name)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return &verbs[i];
+	return NULL;
+}
+
+/* Called as postqueue and the like? */
+static const struct verb *verb_of_program(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+
+	for (size_t i = 0; i < sizeof other_names / sizeof *other_names; i++)
+		if (strcmp(slash != NULL ? slash + 1 : argv0, other_names[i].program) == 0)
+			return find_verb(other_names[i].verb);
+	return NULL;
+}
+
+static const char *default_directory(void)
+{
+	const char *dir = secure_getenv("GATEPOST_CONFIG");
+
+	if (dir == NULL)
+		dir = secure_getenv("MAIL_CONFIG");
+	return dir != NULL ? dir : GATEPOST_CONFIG_DIR;
+}
+
+int main(int argc, char **argv)
+{
+	struct tool t = { .conf_dir = default_directory(), .self_dir = own_directory() };
+	const struct verb *v = verb_of_program(argv[0]);
+	int option;
+
+	while (v == NULL && (option = getopt(argc, argv, "+c:hV")) != -1) {
+		if (option == 'V')
+			return print_version();
+		if (option != 'c')
+			return usage(option == 'h' ? stdout : stderr, option == 'h' ? EX_OK : EX_USAGE);
+		t.conf_dir = optarg;
+	}
+	if (v != NULL)
+		return v->run(&t, argc, argv);
+	if (optind >= argc)
+		return usage(stderr, EX_USAGE);
+	argc -= optind;
+	argv += optind;
+	v = find_verb(argv[0]);
+	if (v == NULL) {
+		tool_complain("unknown verb \"%s\" (gatepost -h lists them)", argv[0]);
+		return EX_USAGE;
+	}
+	optind = 0; /* the verb's options come next */
+	return v->run(&t, argc, argv);
+}

@@ -1,0 +1,63 @@
+/* mta/tools/sendmail/others.c - mailq, newaliases, sendmail -q and -bd: the gatepost command does these, with the caller's own rights. */
+#include "mta/tools/sendmail/sendmail.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sysexits.h>
+
+#include "lib/table/table.h"
+
+/* Our own directory, however we were called. */
+static const char *gatepost_path(struct arena *a)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	char *slash;
+
+	if (n <= 0)
+		return GATEPOST_SBIN_DIR "/gatepost";
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	*slash = '\0';
+	return arena_printf(a, "%s/gatepost", path).p;
+}
+
+static void run(const struct request *r, const char *verb, const char *argument) __attribute__((noreturn));
+
+static void run(const struct request *r, const char *verb, const char *argument)
+{
+	const char *path = gatepost_path(arena_new("path"));
+
+	give_up_group();
+	execl(path, "gatepost", "-c", r->conf_dir, verb, argument, (char *)NULL);
+	fatal(EX_OSFILE, "cannot run %s: %s", path, strerror(errno));
+}
+
+void run_list(const struct request *r)
+{
+	run(r, "queue", NULL);
+}
+
+void run_flush(const struct request *r)
+{
+	run(r, "flush", r->mode == MODE_FLUSH_ID ? r->queue_id : NULL);
+}
+
+void run_start(const struct request *r)
+{
+	run(r, "start", NULL);
+}
+
+/* Alias files are read as they are: all there is to do is to tell whether they can be. */
+void run_aliases(const struct request *r, const struct conf *c)
+{
+	struct arena *a = arena_new("aliases");
+	struct tables ts;
+	struct err e = ERR_INIT;
+
+	(void)r; /* c is all it takes */
+	give_up_group();
+	if (tables_open(a, conf_str(c, "alias_database"), conf_dir(c), &ts, &e) < 0)
+		fatal(EX_UNAVAILABLE, "%s", e.text);
+	exit(EX_OK);
+}

@@ -1,0 +1,129 @@
+/* mta/tools/sendmail/sendmail.c - sendmail(1), mailq and newaliases: the way for local programs to submit mail.
+ * Security: installed set-group-id (setgid_group), so that anybody can write into maildrop/, whose other files nobody sees. The caller is
+ * not trusted: command line, standard input and environment are his. The group right is given up before anything is done that does not
+ * need it, and at once when he chooses the configuration directory. What ends up in maildrop is checked again by pickup.
+ */
+#include "mta/tools/sendmail/sendmail.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+
+#include "lib/table/table.h"
+
+void fatal(int status, const char *fmt, ...)
+{
+	struct buf raw = { 0 }, safe = { 0 };
+	va_list ap;
+
+	va_start(ap, fmt);
+	buf_addfv(&raw, fmt, ap);
+	va_end(ap);
+	buf_add_safe(&safe, buf_str(&raw));
+	fprintf(stderr, "sendmail: fatal: %s\n", buf_z(&safe));
+	exit(status);
+}
+
+void give_up_group(void)
+{
+	if (setresgid(getgid(), getgid(), getgid()) < 0)
+		fatal(EX_OSERR, "cannot give up group rights: %s", strerror(errno));
+}
+
+static const char *login_name(struct arena *a)
+{
+	const struct passwd *pw = getpwuid(getuid());
+
+	if (pw != NULL)
+		return arena_z(a, str_z(pw->pw_name));
+	return arena_printf(a, "unknown.%lu", (unsigned long)getuid()).p; /* no entry: still somebody */
+}
+
+/* Every program's standard descriptors exist, so that no file we open becomes one of them by accident. */
+static void plug_descriptors(void)
+{
+	struct stat st;
+
+	for (int fd = 0; fd < 3; fd++)
+		if (fstat(fd, &st) < 0 && freopen("/dev/null", "r+", fd == 0 ? stdin : fd == 1 ? stdout : stderr) == NULL)
+			exit(EX_OSERR);
+}
+
+static void report(void *ctx, bool fatal_one, const char *text)
+{
+	(void)ctx; /* warnings are for the operator, who has gatepost check */
+	if (fatal_one)
+		fprintf(stderr, "sendmail: %s\n", text);
+}
+
+static void check_permission(const struct conf *c, const char *name)
+{
+	struct err e = ERR_INIT;
+	struct matchlist *m = matchlist_open(conf_str(c, "authorized_submit_users"), MATCH_HOST | MATCH_WHOLE, conf_dir(c), &e);
+	enum table_answer answer;
+
+	if (m == NULL)
+		fatal(EX_TEMPFAIL, "%s", e.text);
+	answer = matchlist_host(m, str_z(name), &e);
+	if (answer == TABLE_FAILED)
+		fatal(EX_TEMPFAIL, "%s", e.text);
+	if (answer == TABLE_MISSING && getuid() != 0)
+		fatal(EX_NOPERM, "User %s(%lu) is not allowed to submit mail", name, (unsigned long)getuid());
+	matchlist_close(m);
+}
+
+static void send_mail(const struct request *r, const struct conf *c, struct arena *a)
+{
+	struct message m = { 0 };
+
+	check_permission(c, r->login);
+	if (r->recipient_count == 0 && !r->from_header)
+		fatal(EX_USAGE, "Recipient addresses must be specified on the command line or via the -t option");
+	if (chdir(conf_str(c, "queue_directory")) < 0)
+		fatal(EX_TEMPFAIL, "%s: %s", conf_str(c, "queue_directory"), strerror(errno));
+	message_read(&m, r, a, (uint64_t)conf_size(c, "message_size_limit"));
+	submit(&m, r);
+	buf_done(&m.content);
+}
+
+int main(int argc, char **argv)
+{
+	struct request r = { .conf_dir = GATEPOST_CONFIG_DIR };
+	struct err e = ERR_INIT;
+	struct arena *a = arena_new("sendmail");
+	struct conf *c;
+
+	plug_descriptors();
+	umask(022);
+	(void)signal(SIGPIPE, SIG_IGN);
+	options_read(&r, argc, argv);
+	if (r.conf_dir_given && strcmp(r.conf_dir, GATEPOST_CONFIG_DIR) != 0)
+		give_up_group(); /* his configuration, his rights */
+	switch (r.mode) {
+	case MODE_LIST:
+		run_list(&r);
+	case MODE_FLUSH:
+	case MODE_FLUSH_ID:
+		run_flush(&r);
+	case MODE_START:
+		run_start(&r);
+	case MODE_REFUSED:
+		fatal(EX_UNAVAILABLE, "option %s is not supported", r.refused);
+	case MODE_ALIASES:
+	case MODE_MAIL:
+		break;
+	}
+	c = conf_load(r.conf_dir, NULL, 0, report, NULL, &e);
+	if (c == NULL)
+		return EX_CONFIG;
+	if (r.mode == MODE_ALIASES)
+		run_aliases(&r, c);
+	r.login = login_name(a);
+	send_mail(&r, c, a);
+	conf_free(c);
+	arena_free(a);
+	return EX_OK;
+}

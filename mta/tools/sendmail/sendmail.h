@@ -1,0 +1,59 @@
+/* mta/tools/sendmail/sendmail.h - what the files of the sendmail command share. */
+#ifndef GATEPOST_MTA_TOOLS_SENDMAIL_SENDMAIL_H
+#define GATEPOST_MTA_TOOLS_SENDMAIL_SENDMAIL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/conf/conf.h"
+
+enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_START, MODE_REFUSED };
+
+struct request { /* what the command line asks for */
+	enum mode mode;
+	const char *conf_dir;
+	bool conf_dir_given;
+	const char *login;     /* the caller's name */
+	const char *sender;    /* NULL: login */
+	const char *full_name; /* NULL: from the password file */
+	const char *queue_id;  /* MODE_FLUSH_ID */
+	const char *refused;   /* MODE_REFUSED: the option */
+	bool dot_is_text;      /* -i: a line with only "." does not end the message */
+	bool from_header;      /* -t: recipients from To, Cc and Bcc */
+	bool body_8bit;        /* -B 8BITMIME */
+	int notify, ret;       /* DSN_ */
+	const char *envid;
+	char **recipients;     /* the rest of the command line */
+	size_t recipient_count;
+};
+
+struct message {
+	struct buf content;  /* CRLF lines; header block with its empty line, then the body */
+	size_t header_size;  /* of the header block, empty line included */
+	struct str *recipients;
+	size_t recipient_count;
+};
+
+/* "sendmail: fatal: <text>" on standard error, and exit. */
+void fatal(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
+
+/* options.c: never returns with a request that makes no sense. */
+void options_read(struct request *r, int argc, char **argv);
+
+/* message.c: read standard input, complete the header, find the recipients. max: octets, 0: no limit. */
+void message_read(struct message *m, const struct request *r, struct arena *a, uint64_t max);
+
+/* submit.c: write it to maildrop/ of the queue (the working directory) and tell pickup. Returns when it is on disk. */
+void submit(const struct message *m, const struct request *r);
+
+/* others.c: what other programs do for us. Never return. */
+void run_list(const struct request *r) __attribute__((noreturn));
+void run_flush(const struct request *r) __attribute__((noreturn));
+void run_start(const struct request *r) __attribute__((noreturn));
+void run_aliases(const struct request *r, const struct conf *c) __attribute__((noreturn));
+
+/* sendmail.c */
+void give_up_group(void); /* the set-group-id right, for good */
+
+#endif
