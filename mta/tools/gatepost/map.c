@@ -46,15 +46,19 @@ static int ask_all(struct tables *ts)
 	return found;
 }
 
-/* "name" alone means default_database_type. */
-static void add_spec(struct tool *t, struct buf *specs, const char *spec)
+/* "name" alone means default_database_type; tables can be asked without any main.cf, too. */
+static void add_spec(const struct tool *t, struct buf *specs, const char *spec)
 {
-	if (strchr(spec, ':') == NULL)
-		buf_addf(specs, "%s:", conf_str(tool_conf(t), "default_database_type"));
+	struct err e = ERR_INIT;
+	struct conf *c = strchr(spec, ':') == NULL ? conf_load(t->conf_dir, NULL, 0, NULL, NULL, &e) : NULL;
+
+	if (c != NULL)
+		buf_addf(specs, "%s:", conf_str(c, "default_database_type"));
 	buf_addf(specs, "%s ", spec);
+	conf_free(c);
 }
 
-static int open_and_ask(struct tool *t, char **specs, int count, const char *key)
+static int open_and_ask(const struct tool *t, char **specs, int count, const char *key)
 {
 	struct arena *a = arena_new("map");
 	struct buf list = { 0 };

@@ -1,0 +1,146 @@
+#!/usr/bin/perl
+# t/020-commands.t - gatepost and sendmail without a running mail system: configuration, check, tables, submission, queue listings.
+use strict;
+use warnings;
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use File::Temp qw(tempdir);
+use IPC::Open3;
+use Symbol qw(gensym);
+use Test::More;
+
+my $top   = dirname(dirname(abs_path(__FILE__)));
+my $build = $ENV{GATEPOST_BUILD} || "$top/build";
+my $sbin  = "$build/sbin";
+plan skip_all => "no $sbin/gatepost" unless -x "$sbin/gatepost" && -x "$sbin/sendmail";
+delete @ENV{qw(MAIL_CONFIG GATEPOST_CONFIG)};
+
+my $dir = tempdir('gatepost-commands.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+chmod 0755, $dir;
+mkdir "$dir/$_" for qw(conf queue), map { "queue/$_" } qw(maildrop incoming active deferred hold corrupt pid public private);
+my $owner = getpwuid($>);
+
+sub put {
+    my ($name, $text) = @_;
+    open my $f, '>', "$dir/conf/$name" or die "$name: $!";
+    print $f $text;
+    close $f or die "$name: $!";
+}
+
+# Runs a command: (exit status, standard output, standard error).
+sub run {
+    my ($input, @command) = @_;
+    my $err = gensym;
+    my $pid = open3(my $in, my $out, $err, @command);
+    print $in $input;
+    close $in;
+    my ($o, $e) = map { local $/; my $fh = $_; <$fh> // '' } $out, $err;
+    waitpid $pid, 0;
+    return ($? >> 8, $o, $e);
+}
+
+sub gatepost { return run('', "$sbin/gatepost", '-c', "$dir/conf", @_) }
+sub sendmail { my ($message, @args) = @_; return run($message, "$sbin/sendmail", '-C', "$dir/conf", @args) }
+
+my $base = <<"E";
+queue_directory = $dir/queue
+data_directory = $dir/data
+mail_owner = nobody
+myhostname = mx.gate.test
+alias_maps =
+alias_database =
+message_size_limit = 2000
+E
+put('main.cf',   $base);
+put('master.cf', "127.0.0.1:2525 inet n - n - - smtpd\n");
+
+subtest 'config' => sub {
+    my ($rc, $out) = gatepost('config', 'myhostname', 'smtpd_banner');
+    is $rc, 0, 'status';
+    is $out, "myhostname = mx.gate.test\nsmtpd_banner = \$myhostname ESMTP \$mail_name\n", 'as written';
+    is((gatepost('config', '-x', 'smtpd_banner'))[1], "smtpd_banner = mx.gate.test ESMTP Gatepost\n", '-x expands');
+    is((gatepost('config', '-h', 'mydomain'))[1],     "gate.test\n",                                 'computed default');
+    like((gatepost('config', '-n'))[1], qr/\Aalias_database =\nalias_maps =\n(?:.*\n)*queue_directory = /, '-n shows what is set, sorted');
+    is((run('', "$sbin/postconf", '-c', "$dir/conf", '-d', '-h', 'maximal_queue_lifetime'))[1], "5d\n", 'as postconf');
+    ($rc, $out, my $err) = gatepost('config', 'nonesuch');
+    ok $rc != 0 && $err =~ /nonesuch: unknown parameter/, 'unknown name';
+};
+
+subtest 'check' => sub {
+    my ($rc, $out, $err) = gatepost('check');
+    is $rc, 0, "a sound configuration: $err";
+    put('main.cf', $base . "smtpd_baner = x\n");
+    ($rc, $out, $err) = gatepost('check');
+    is $rc, 78, 'unknown parameter: EX_CONFIG';
+    like $err, qr{main\.cf:8: unknown parameter "smtpd_baner": did you mean "smtpd_banner"\?}, 'with line and nearest name';
+    put('main.cf', $base . "transport_maps = hash:/nonexistent/transport\nsmtpd_relay_restrictions = permit\nmynetworks = 10.0.0.1/8\n");
+    ($rc, $out, $err) = gatepost('check');
+    is $rc, 78, 'three mistakes';
+    like $err, qr{main\.cf:8: error: transport_maps: .*/nonexistent/transport}, 'missing table';
+    like $err, qr{main\.cf:9: error: smtpd_relay_restrictions: open relay}, 'open relay';
+    like $err, qr{main\.cf:10: error: mynetworks: non-null host address bits}, 'bad network';
+    put('main.cf', $base);
+    put('master.cf', "smtp inet n - n - - smtpd\n  -o smtpd_timout=3s\n");
+    ($rc, $out, $err) = gatepost('check');
+    ok $rc == 78 && $err =~ m{master\.cf:1: service smtp: -o: unknown parameter "smtpd_timout"}, 'bad -o';
+    put('master.cf', "127.0.0.1:2525 inet n - n - - smtpd\n");
+};
+
+subtest 'map' => sub {
+    put('table', "key value of it\n");
+    is_deeply [(gatepost('map', '-q', 'KEY', "hash:$dir/conf/table"))[0, 1]], [0, "value of it\n"], 'found';
+    is((gatepost('map', '-q', 'other', "hash:$dir/conf/table"))[0], 1,  'missing');
+    is((gatepost('map', '-q', 'x',     'fail:x'))[0],               75, 'failed');
+    is((run('', "$sbin/postmap", "$dir/conf/table"))[0], 0, 'postmap FILE has nothing to do');
+    is((run("a\nb\n", "$sbin/gatepost", 'map', '-q', '-', 'inline:{ a=1, c=2 }'))[1], "a\t1\n", 'keys from standard input');
+};
+
+subtest 'sendmail' => sub {
+    my ($rc, $out, $err) = sendmail("To: a\@a.test\nCc: B <b\@b.test>\nBcc: c\@c.test\nSubject: s\n\nbody\n.\nlost\n", '-t', '-f', 'me@s.test', 'd@d.test');
+    is $rc, 0, "taken: $err";
+    my @files = glob "$dir/queue/maildrop/*";
+    is scalar @files, 1, 'one file';
+    my ($id) = $files[0] =~ m{([^/]+)\z};
+    (undef, $out) = gatepost('cat', $id);
+    like $out, qr/^sender: me\@s\.test$/m, 'sender';
+    like $out, qr/^recipient: $_$/m, "recipient $_" for 'a@a.test', 'b@b.test', 'c@c.test', 'd@d.test';
+    unlike $out, qr/^Bcc:/mi, 'Bcc is gone';
+    unlike $out, qr/lost/,    'a dot ends the message';
+    (undef, $out) = gatepost('queue', '--json');
+    like $out, qr/\A\{"queue_name": "maildrop", "queue_id": "$id", "arrival_time": \d+, "message_size": \d+, "forced_expire": false, "sender": "me\@s\.test", "recipients": \[\{"address": "d\@d\.test"\}, /, 'as JSON';
+    (undef, $out) = run('', "$sbin/mailq", '-C', "$dir/conf");
+    like $out, qr/\A----Queue ID----- --Size-- ---Arrival Time---- --Sender\/Recipient------\n$id +\d+ \w\w\w \w\w\w [ \d]\d \d\d:\d\d:\d\d me\@s\.test\n {47}d\@d\.test\n/, 'mailq';
+    like $out, qr/^-- 0 Kbytes in 1 Request\.$/m, 'its last line';
+    unlink @files;
+    like((run('', "$sbin/postqueue", '-c', "$dir/conf", '-p'))[1], qr/\AMail queue is empty\n\z/, 'empty queue');
+
+    sendmail("Subject: s\n\none\n.\ntwo\n", '-oi', '-F', 'Full, Name', 'x@x.test');
+    @files = glob "$dir/queue/maildrop/*";
+    ($id) = ($files[0] // '') =~ m{([^/]+)\z};
+    (undef, $out) = gatepost('cat', $id // 'none');
+    like $out, qr/^one\n\.\ntwo$/m,                        '-oi: a dot is text';
+    like $out, qr/^From: "Full, Name" <\Q$owner\E>$/m,     '-F';
+    like $out, qr/^sender: \Q$owner\E$/m,                  'sender is the caller';
+    unlink @files;
+
+    my @refused = ([64, 'no recipients', "x\n"], [65, 'none in the header', "Subject: x\n\n", '-t'], [69, 'too big', join('', map { 'x' x 70 . "\n" } 1 .. 50), 'a@a.test'],
+        [64, 'bad -N', "x\n", '-N', 'maybe', 'a@a.test'], [64, 'control characters', "x\n", '-f', "a\nb", 'a@a.test'], [69, '-bs', '', '-bs']);
+    for my $r (@refused) {
+        my ($want, $name, $message, @args) = @$r;
+        is((sendmail($message, @args))[0], $want, $name);
+    }
+    is_deeply [glob "$dir/queue/maildrop/*"], [], 'nothing is left behind';
+    is((run('', "$sbin/newaliases", '-C', "$dir/conf"))[0], 0, 'newaliases');
+};
+
+subtest 'not running' => sub {
+    my ($rc, $out, $err) = gatepost('status');
+    ok $rc == 1 && $out =~ /\Anot running\n/, 'status';
+    ok((gatepost($_))[0] == 1, $_) for qw(stop reload);
+    is((gatepost('flush'))[0], 69, 'flush');
+    is((run('', "$sbin/gatepost", 'nonsense'))[0], 64, 'unknown verb');
+    like((run('', "$sbin/gatepost", '-V'))[1], qr/\Agatepost \d+\.\d+/, '-V');
+    is((run('', "$sbin/gatepost", '-c', '/nonexistent', 'check'))[0], 78, 'no configuration');
+};
+
+done_testing;
