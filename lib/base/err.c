@@ -1,6 +1,7 @@
 /* lib/base/err.c - filling and enriching the error record. */
 #include "lib/base/err.h"
 
+#include <errno.h>
 #include <stdarg.h>
 
 static void fill(struct err *e, enum err_kind kind, struct code code, const char *fmt, va_list ap)
@@ -50,6 +51,7 @@ int err_errno(struct err *e, int errnum, const char *fmt, ...)
 	va_end(ap);
 	n = strlen(e->text);
 	snprintf(e->text + n, sizeof e->text - n, ": %s", strerrordesc_np(errnum) != NULL ? strerrordesc_np(errnum) : "unknown error");
+	errno = errnum; /* for callers that decide by it */
 	return -1;
 }
 

@@ -31,7 +31,7 @@ int err_set(struct err *e, enum err_kind kind, struct code code, const char *fmt
 	__attribute__((format(printf, 4, 5)));
 int err_temp(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* code 451 4.3.0 */
 int err_perm(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* code 550 5.0.0 */
-/* "<fmt>: strerror(errnum)", temporary. */
+/* "<fmt>: strerror(errnum)", temporary; errno is errnum afterwards. */
 int err_errno(struct err *e, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Put "<fmt>: " in front of the text that is there. */
 int err_context(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
