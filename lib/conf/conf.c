@@ -1,4 +1,5 @@
-/* lib/conf/conf.c - load main.cf and overrides, and answer for values. Loading goes: settings, overrides, defaults, unknown names, expansion. */
+/* lib/conf/conf.c - load main.cf and overrides, and answer for values. Loading goes: settings, overrides, defaults, unknown names,
+ * expansion. */
 #include "lib/conf/conf.h"
 
 #include "lib/base/fs.h"
@@ -143,13 +144,15 @@ static void evaluate_all(struct conf *c)
 		conf_evaluate(c, v);
 }
 
-static struct conf *load(const char *dir, const char *file, struct str text, struct str master_text, const char *const *overrides, size_t count,
-	conf_report_fn *report, void *ctx, struct err *e)
+static struct conf *load(const char *dir, const char *file, struct str text, struct str master_text, const char *const *overrides,
+	size_t count, conf_report_fn *report, void *ctx, struct err *e)
 {
 	struct arena *life = arena_new("configuration");
 	struct conf *c = arena_alloc(life, sizeof *c);
 
-	*c = (struct conf){ .life = life, .dir = arena_z(life, str_z(dir)), .values = map_new(), .report = report, .report_ctx = ctx, .e = e };
+	*c = (struct conf){
+		.life = life, .dir = arena_z(life, str_z(dir)), .values = map_new(), .report = report, .report_ctx = ctx, .e = e
+	};
 	read_settings(c, file, text);
 	read_overrides(c, overrides, count);
 	add_defaults(c);

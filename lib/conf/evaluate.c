@@ -15,7 +15,8 @@ static const char *find_value(void *ctx, struct str name)
 
 	if (v == NULL) {
 		if (l->asker->set)
-			conf_problem(l->c, false, "%s: %s refers to $%.*s, which has no value", l->asker->source, l->asker->name, STRF(name));
+			conf_problem(
+				l->c, false, "%s: %s refers to $%.*s, which has no value", l->asker->source, l->asker->name, STRF(name));
 		return NULL;
 	}
 	if (v->progress == VALUE_BUSY) {

@@ -1,7 +1,7 @@
 /* lib/conf/expand.c - $name and ${name?text:text} in configuration values, with Postfix's rules for braces, conditions and comparisons. */
 #include "lib/conf/conf.h"
 
-#define EXPAND_DEPTH_MAX 32          /* ${a?{${b?{...}}}}: nobody writes more than three by hand */
+#define EXPAND_DEPTH_MAX 32 /* ${a?{${b?{...}}}}: nobody writes more than three by hand */
 #define EXPAND_SIZE_MAX (1024 * 1024) /* octets of one value */
 
 struct expansion {

@@ -137,13 +137,17 @@ static void default_mynetworks(struct conf *c, struct buf *out)
 	struct net n;
 
 	if (!str_eqz(style, "host") && !str_eqz(style, "subnet") && !str_eqz(style, "class"))
-		conf_problem(c, true, "%s: mynetworks_style = %.*s: must be host, subnet or class", conf_source(c, "mynetworks_style"), STRF(style));
+		conf_problem(c, true, "%s: mynetworks_style = %.*s: must be host, subnet or class", conf_source(c, "mynetworks_style"),
+			STRF(style));
 	if (getifaddrs(&all) < 0)
 		return; /* no network is trusted then */
 	for (const struct ifaddrs *i = all; i != NULL; i = i->ifa_next) {
 		if (!net_from_interface(i, &n) || !is_ours(c, &n))
 			continue;
-		print_net(out, &n, str_eqz(style, "host") ? (unsigned)n.size * 8 : str_eqz(style, "subnet") ? mask_bits(&n) : class_bits(&n));
+		print_net(out, &n,
+			str_eqz(style, "host")     ? (unsigned)n.size * 8
+			: str_eqz(style, "subnet") ? mask_bits(&n)
+						   : class_bits(&n));
 	}
 	freeifaddrs(all);
 }

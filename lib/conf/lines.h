@@ -1,5 +1,5 @@
-/* lib/conf/lines.h - logical lines of main.cf, master.cf and table files: comments and empty lines dropped, lines that begin with white space
- * joined to the one before. Line ends and trailing blanks are gone, the white space that begins a continuation stays.
+/* lib/conf/lines.h - logical lines of main.cf, master.cf and table files: comments and empty lines dropped, lines that begin with white
+ * space joined to the one before. Line ends and trailing blanks are gone, the white space that begins a continuation stays.
  */
 #ifndef GATEPOST_LIB_CONF_LINES_H
 #define GATEPOST_LIB_CONF_LINES_H
@@ -10,7 +10,7 @@
 
 struct lines {
 	struct str rest; /* text still to be read */
-	int next;        /* number of the line rest begins with; start with 1 */
+	int next; /* number of the line rest begins with; start with 1 */
 };
 
 /* The next logical line into *text (cleared first) and the number of its first line. False: no more. A first line that begins with white

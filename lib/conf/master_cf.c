@@ -13,7 +13,11 @@ static const struct {
 	const char *word;
 	enum service_type type;
 } types[] = {
-	{ "inet", SERVICE_INET }, { "unix", SERVICE_UNIX }, { "fifo", SERVICE_FIFO }, { "pass", SERVICE_PASS }, { "unix-dgram", SERVICE_DGRAM },
+	{ "inet", SERVICE_INET },
+	{ "unix", SERVICE_UNIX },
+	{ "fifo", SERVICE_FIFO },
+	{ "pass", SERVICE_PASS },
+	{ "unix-dgram", SERVICE_DGRAM },
 };
 
 struct reading { /* one row being read */
@@ -137,7 +141,8 @@ static int read_override(const struct reading *r, struct str setting, const char
 /* Options come first; the first word that is none begins the command's own arguments. */
 static int read_arguments(const struct reading *r, struct str rest, struct service_row *row)
 {
-	const char **args = arena_alloc(r->a, (rest.n / 2 + 2) * sizeof *args), **overrides = arena_alloc(r->a, (rest.n / 2 + 2) * sizeof *overrides);
+	const char **args = arena_alloc(r->a, (rest.n / 2 + 2) * sizeof *args),
+		   **overrides = arena_alloc(r->a, (rest.n / 2 + 2) * sizeof *overrides);
 	bool options = true;
 	struct str arg;
 

@@ -12,14 +12,14 @@
 enum service_type { SERVICE_INET, SERVICE_UNIX, SERVICE_FIFO, SERVICE_PASS, SERVICE_DGRAM };
 
 struct service_row {
-	const char *name;    /* "smtp", "127.0.0.1:10025", "cleanup" */
+	const char *name; /* "smtp", "127.0.0.1:10025", "cleanup" */
 	enum service_type type;
-	bool is_private;     /* socket below private/, else public/ */
-	bool unprivileged;   /* runs as mail_owner */
+	bool is_private; /* socket below private/, else public/ */
+	bool unprivileged; /* runs as mail_owner */
 	bool chroot;
-	int wakeup_s;        /* 0: never */
-	bool wakeup_lazy;    /* "?": only when already in use */
-	int max_clients;     /* maxproc column: how many clients at once; 0: no limit; -1: default_process_limit */
+	int wakeup_s; /* 0: never */
+	bool wakeup_lazy; /* "?": only when already in use */
+	int max_clients; /* maxproc column: how many clients at once; 0: no limit; -1: default_process_limit */
 	const char *command; /* "smtpd" */
 	const char *const *args; /* argv[1..] for the command without -o options: pipe's "flags=..." */
 	size_t arg_count;

@@ -138,7 +138,8 @@ static void check_name(struct conf *c, const struct value *v, struct str main_te
 		conf_problem(c, false, "%s: %s is a parameter of Postfix that has no effect here", v->source, v->name);
 		return;
 	}
-	if (is_restriction_class(c, name) || text_refers_to(main_text, name) || text_refers_to(master_text, name) || set_values_refer_to(c, name))
+	if (is_restriction_class(c, name) || text_refers_to(main_text, name) || text_refers_to(master_text, name) ||
+		set_values_refer_to(c, name))
 		return;
 	nearest = nearest_name(name);
 	if (nearest != NULL)

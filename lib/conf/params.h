@@ -10,12 +10,12 @@
 #include "lib/base/str.h"
 
 enum param_type {
-	PARAM_STR,  /* text after $name expansion */
-	PARAM_RAW,  /* text, expanded later by its user (mailbox_command with $recipient and so on) */
-	PARAM_INT,  /* integer, in unit */
+	PARAM_STR, /* text after $name expansion */
+	PARAM_RAW, /* text, expanded later by its user (mailbox_command with $recipient and so on) */
+	PARAM_INT, /* integer, in unit */
 	PARAM_SIZE, /* octets; k, m, g suffixes accepted */
 	PARAM_TIME, /* s m h d w suffixes; unit gives the one assumed when there is none */
-	PARAM_BOOL  /* yes or no */
+	PARAM_BOOL /* yes or no */
 };
 
 #define PARAM_MAX INT64_MAX /* no upper limit */
@@ -24,9 +24,9 @@ struct param {
 	const char *name;
 	enum param_type type;
 	const char *fallback; /* default value, main.cf syntax */
-	int64_t min, max;     /* INT, SIZE, TIME (in seconds): allowed range; both 0: unchecked */
-	const char *unit;     /* "s", "h", "d", "bytes", "" */
-	const char *doc;      /* one line */
+	int64_t min, max; /* INT, SIZE, TIME (in seconds): allowed range; both 0: unchecked */
+	const char *unit; /* "s", "h", "d", "bytes", "" */
+	const char *doc; /* one line */
 };
 
 struct param_area {
@@ -43,7 +43,7 @@ const struct param *conf_param_find(struct str name); /* NULL: not declared */
 struct param_family {
 	const char *suffix; /* "destination_concurrency_limit" */
 	enum param_type type;
-	const char *base;   /* parameter that holds when the service's own is not set; NULL: none */
+	const char *base; /* parameter that holds when the service's own is not set; NULL: none */
 };
 /* The family that name belongs to, NULL when none; *service is the part before. */
 const struct param_family *conf_family_find(struct str name, struct str *service);

@@ -9,14 +9,14 @@ enum value_progress { VALUE_NEW, VALUE_BUSY, VALUE_DONE };
 
 struct value {
 	const char *name;
-	const struct param *param;         /* NULL: not declared */
+	const struct param *param; /* NULL: not declared */
 	const struct param_family *family; /* "<service>_<suffix>", else NULL */
-	const char *raw;                   /* as written */
-	const char *source;                /* "/etc/gatepost/main.cf:12", "master.cf -o", "default" */
-	const char *text;                  /* expanded */
-	int64_t number;                    /* INT, SIZE; TIME in milliseconds; BOOL */
-	bool set;                          /* by main.cf or -o */
-	unsigned order;                    /* of being set: complaints come in file order */
+	const char *raw; /* as written */
+	const char *source; /* "/etc/gatepost/main.cf:12", "master.cf -o", "default" */
+	const char *text; /* expanded */
+	int64_t number; /* INT, SIZE; TIME in milliseconds; BOOL */
+	bool set; /* by main.cf or -o */
+	unsigned order; /* of being set: complaints come in file order */
 	enum value_progress progress;
 };
 
@@ -26,9 +26,9 @@ struct conf {
 	struct map *values; /* name -> struct value */
 	conf_report_fn *report;
 	void *report_ctx;
-	struct err *e;      /* while loading: takes the first problem */
+	struct err *e; /* while loading: takes the first problem */
 	bool failed;
-	unsigned settings;  /* read so far */
+	unsigned settings; /* read so far */
 };
 
 /* Tell the caller of conf_load; a fatal problem also makes it fail. */

@@ -33,7 +33,8 @@ static enum table_answer ask_address(const struct tables *ts, struct str local, 
 	return answer;
 }
 
-static enum table_answer ask_bare(const struct tables *ts, const struct addr *a, struct str base, struct buf *value, struct str *ext, struct err *e)
+static enum table_answer ask_bare(
+	const struct tables *ts, const struct addr *a, struct str base, struct buf *value, struct str *ext, struct err *e)
 {
 	enum table_answer answer = TABLE_MISSING;
 
@@ -46,8 +47,8 @@ static enum table_answer ask_bare(const struct tables *ts, const struct addr *a,
 	return ask_address(ts, base, STR_NONE, value, e);
 }
 
-enum table_answer tables_lookup_address(const struct tables *ts, struct str address, const char *delimiters, bool local_domain, struct buf *value,
-	struct str *ext, struct err *e)
+enum table_answer tables_lookup_address(const struct tables *ts, struct str address, const char *delimiters, bool local_domain,
+	struct buf *value, struct str *ext, struct err *e)
 {
 	struct addr a = addr_split(address);
 	struct str unmatched = STR_NONE;

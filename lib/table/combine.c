@@ -1,5 +1,5 @@
-/* lib/table/combine.c - tables made of tables: unionmap:{ a, b } joins all answers with commas, pipemap:{ a, b } asks each with the answer of the
- * one before. Parts are plain tables.
+/* lib/table/combine.c - tables made of tables: unionmap:{ a, b } joins all answers with commas, pipemap:{ a, b } asks each with the answer
+ * of the one before. Parts are plain tables.
  */
 #include "lib/base/mem.h"
 #include "lib/table/registry.h"

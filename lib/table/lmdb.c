@@ -1,5 +1,5 @@
-/* lib/table/lmdb.c - lmdb:file, the database file.lmdb that postmap makes. Keys are folded to lower case; keys and values may carry a trailing
- * NUL. A database that was replaced or rewritten is opened again (looked at once a second at most).
+/* lib/table/lmdb.c - lmdb:file, the database file.lmdb that postmap makes. Keys are folded to lower case; keys and values may carry a
+ * trailing NUL. A database that was replaced or rewritten is opened again (looked at once a second at most).
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* lib/table/matchlist.c - lists of patterns as in mynetworks and mydestination: names, .domains, addresses, networks, "!" for not, files of more
- * patterns, tables. First match wins.
+/* lib/table/matchlist.c - lists of patterns as in mynetworks and mydestination: names, .domains, addresses, networks, "!" for not, files of
+ * more patterns, tables. First match wins.
  */
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
@@ -7,7 +7,7 @@
 #include "lib/mail/ip.h"
 #include "lib/table/table.h"
 
-#define MATCH_DEPTH_MAX 10              /* files naming files */
+#define MATCH_DEPTH_MAX 10 /* files naming files */
 #define MATCH_ITEMS_MAX 1000000
 #define MATCH_FILE_MAX (64UL * 1024 * 1024)
 

@@ -1,5 +1,5 @@
-/* lib/table/pcre.c - pcre:file, Perl regular expressions in order: pcre_table(5). Matching is limited in steps and memory, so that no subject a
- * stranger sends can hold up a process; a match that hits the limit fails the lookup.
+/* lib/table/pcre.c - pcre:file, Perl regular expressions in order: pcre_table(5). Matching is limited in steps and memory, so that no
+ * subject a stranger sends can hold up a process; a match that hits the limit fails the lookup.
  */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -21,8 +21,13 @@ static const struct {
 	char letter;
 	uint32_t option;
 } flag_table[] = {
-	{ 'i', PCRE2_CASELESS }, { 'm', PCRE2_MULTILINE }, { 's', PCRE2_DOTALL }, { 'x', PCRE2_EXTENDED }, { 'A', PCRE2_ANCHORED },
-	{ 'E', PCRE2_DOLLAR_ENDONLY }, { 'U', PCRE2_UNGREEDY },
+	{ 'i', PCRE2_CASELESS },
+	{ 'm', PCRE2_MULTILINE },
+	{ 's', PCRE2_DOTALL },
+	{ 'x', PCRE2_EXTENDED },
+	{ 'A', PCRE2_ANCHORED },
+	{ 'E', PCRE2_DOLLAR_ENDONLY },
+	{ 'U', PCRE2_UNGREEDY },
 };
 
 static int read_flags(struct str flags, uint32_t *out, struct err *e)

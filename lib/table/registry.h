@@ -1,5 +1,5 @@
-/* lib/table/registry.h - the rows of the two registries and what opens a table of a known type; for lib/table itself, and for programs without
- * fibers (milters), which use table_open_plain() so that no table over the network is linked in.
+/* lib/table/registry.h - the rows of the two registries and what opens a table of a known type; for lib/table itself, and for programs
+ * without fibers (milters), which use table_open_plain() so that no table over the network is linked in.
  */
 #ifndef GATEPOST_LIB_TABLE_REGISTRY_H
 #define GATEPOST_LIB_TABLE_REGISTRY_H

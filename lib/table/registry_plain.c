@@ -2,7 +2,16 @@
 #include "lib/table/registry.h"
 
 static const struct table_type *const plain_types[] = {
-	&table_cidr, &table_fail, &table_inline, &table_lmdb, &table_pcre, &table_pipemap, &table_regexp, &table_static, &table_unionmap, &table_unix,
+	&table_cidr,
+	&table_fail,
+	&table_inline,
+	&table_lmdb,
+	&table_pcre,
+	&table_pipemap,
+	&table_regexp,
+	&table_static,
+	&table_unionmap,
+	&table_unix,
 };
 
 const struct table_type *table_type_find_plain(struct str name)

@@ -11,7 +11,7 @@
 
 struct rule_subject {
 	struct str text;
-	struct ip ip;                       /* set by prepare() */
+	struct ip ip; /* set by prepare() */
 	struct str groups[RULE_GROUPS_MAX]; /* set by match(): [0] is all, [1] the first ( ) */
 	size_t group_count;
 };

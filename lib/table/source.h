@@ -1,5 +1,6 @@
-/* lib/table/source.h - a table file kept in memory: read when opened, read again when it has changed (looked at once a second at most). A file
- * that cannot be read or parsed any more leaves the old content in use, with a warning. Safe for threads: content is used under a lock.
+/* lib/table/source.h - a table file kept in memory: read when opened, read again when it has changed (looked at once a second at most). A
+ * file that cannot be read or parsed any more leaves the old content in use, with a warning. Safe for threads: content is used under a
+ * lock.
  */
 #ifndef GATEPOST_LIB_TABLE_SOURCE_H
 #define GATEPOST_LIB_TABLE_SOURCE_H

@@ -14,9 +14,9 @@
 enum table_answer { TABLE_FOUND, TABLE_MISSING, TABLE_FAILED };
 
 enum { /* table_type flags */
-	TABLE_THREAD_OK = 1,  /* no fiber behind it: milters may use it */
-	TABLE_SUSPENDS = 2,   /* lookup may suspend */
-	TABLE_PATTERN = 4     /* regexp, pcre, cidr, tcp, socketmap ...: asked once with the whole key, never with partial keys */
+	TABLE_THREAD_OK = 1, /* no fiber behind it: milters may use it */
+	TABLE_SUSPENDS = 2, /* lookup may suspend */
+	TABLE_PATTERN = 4 /* regexp, pcre, cidr, tcp, socketmap ...: asked once with the whole key, never with partial keys */
 };
 
 struct table;
@@ -31,14 +31,14 @@ struct table_type {
 
 struct table {
 	const struct table_type *type;
-	unsigned flags;       /* the type's; a combined table adds what its parts need */
-	const char *name;     /* "hash:/etc/gatepost/transport", for messages */
+	unsigned flags; /* the type's; a combined table adds what its parts need */
+	const char *name; /* "hash:/etc/gatepost/transport", for messages */
 	const char *conf_dir; /* relative file names start here */
-	void *state;          /* backend's */
+	void *state; /* backend's */
 };
 
 const struct table_type *table_type_find(struct str name); /* NULL: no such type */
-size_t table_type_names(const char *const **names);        /* for "gatepost config -m" and -V */
+size_t table_type_names(const char *const **names); /* for "gatepost config -m" and -V */
 
 /* Open "type:name". NULL with *e (names what is wrong and the remedy). Opening a table whose file is missing is an error. */
 struct table *table_open(struct str spec, const char *conf_dir, struct err *e);
@@ -70,7 +70,7 @@ enum { /* what patterns may match */
 	MATCH_HOST = 1,
 	MATCH_ADDR = 2,
 	MATCH_PARENT = 4, /* "example.com" also matches below it */
-	MATCH_WHOLE = 8   /* no subdomains at all: mydestination, virtual_*_domains */
+	MATCH_WHOLE = 8 /* no subdomains at all: mydestination, virtual_*_domains */
 };
 struct matchlist *matchlist_open(const char *value, unsigned flags, const char *conf_dir, struct err *e); /* NULL with *e */
 enum table_answer matchlist_host(const struct matchlist *m, struct str name, struct err *e);

@@ -1,5 +1,6 @@
-/* lib/table/texthash.c - hash:, texthash: and their kin: the text file itself, "key value" or, as in aliases(5), "key: value" a line. Keys are
- * folded to lower case; quotes and backslashes of a quoted local part are taken off. A later line for the same key is warned of and ignored.
+/* lib/table/texthash.c - hash:, texthash: and their kin: the text file itself, "key value" or, as in aliases(5), "key: value" a line. Keys
+ * are folded to lower case; quotes and backslashes of a quoted local part are taken off. A later line for the same key is warned of and
+ * ignored.
  */
 #include <strings.h>
 
@@ -134,7 +135,8 @@ static void *content_parse(const char *file, struct str text, struct err *e)
 	c->values = map_new();
 	while (lines_next(&l, &line, &number)) {
 		struct str s = buf_str(&line);
-		const char *wrong = s.p[0] == ' ' || s.p[0] == '\t' ? "the first line must not begin with white space" : add_line(c, s, alias);
+		const char *wrong =
+			s.p[0] == ' ' || s.p[0] == '\t' ? "the first line must not begin with white space" : add_line(c, s, alias);
 
 		if (wrong != NULL && ++warnings <= WARNINGS_MAX)
 			log_warn("%s:%d: %s", file, number, wrong);
@@ -184,9 +186,17 @@ static void text_close(struct table *t)
 	source_close(t->state);
 }
 
-#define TEXT_TYPE(name) { name, TABLE_THREAD_OK, text_open, text_lookup, text_close }
+#define TEXT_TYPE(name)                                                                                                                    \
+	{                                                                                                                                  \
+		name, TABLE_THREAD_OK, text_open, text_lookup, text_close                                                                  \
+	}
 
 const struct table_type table_text_types[] = {
-	TEXT_TYPE("btree"), TEXT_TYPE("cdb"), TEXT_TYPE("dbm"), TEXT_TYPE("hash"), TEXT_TYPE("sdbm"), TEXT_TYPE("texthash"),
+	TEXT_TYPE("btree"),
+	TEXT_TYPE("cdb"),
+	TEXT_TYPE("dbm"),
+	TEXT_TYPE("hash"),
+	TEXT_TYPE("sdbm"),
+	TEXT_TYPE("texthash"),
 };
 const size_t table_text_type_count = sizeof table_text_types / sizeof *table_text_types;

@@ -230,7 +230,8 @@ static int ask_relocated_maps(struct resolving *s)
 
 	if (s->r->relocated.count == 0)
 		return 0;
-	answer = tables_lookup_address(&s->r->relocated, s->out->address, s->r->delimiters, s->out->klass == CLASS_LOCAL, &found, &ext, &s->e);
+	answer = tables_lookup_address(
+		&s->r->relocated, s->out->address, s->r->delimiters, s->out->klass == CLASS_LOCAL, &found, &ext, &s->e);
 	if (answer == TABLE_FOUND) {
 		where = str_trim(buf_str(&found));
 		where = arena_printf(s->a, "5.1.6 User has moved to %.*s", STRF(where));
@@ -293,7 +294,9 @@ void resolve_address(const struct routing *r, struct arena *a, const struct rewr
 {
 	struct resolving s = { r, a, q, out, { STR_NONE, STR_NONE }, ERR_INIT };
 
-	*out = (struct rewrite_answer){ .klass = CLASS_DEFAULT, .address = q->address, .transport = STR_NONE, .nexthop = STR_NONE, .why = STR_NONE };
+	*out = (struct rewrite_answer){
+		.klass = CLASS_DEFAULT, .address = q->address, .transport = STR_NONE, .nexthop = STR_NONE, .why = STR_NONE
+	};
 	(void)resolve(&s); /* the answer tells */
 	if (r->sender_relayhost.count == 0 && r->sender_transport.count == 0)
 		out->flags |= REWRITE_ANY_SENDER;

@@ -162,8 +162,8 @@ void routing_close(struct routing *r)
 {
 	struct matchlist *const lists[] = { r->mydestination, r->own_addresses, r->virtual_alias_domains, r->virtual_mailbox_domains,
 		r->relay_domains };
-	struct tables *const tables[] = { &r->local_recipients, &r->virtual_aliases, &r->virtual_mailboxes, &r->relay_recipients, &r->canonical,
-		&r->recipient_canonical, &r->transport, &r->relocated, &r->sender_relayhost, &r->sender_transport };
+	struct tables *const tables[] = { &r->local_recipients, &r->virtual_aliases, &r->virtual_mailboxes, &r->relay_recipients,
+		&r->canonical, &r->recipient_canonical, &r->transport, &r->relocated, &r->sender_relayhost, &r->sender_transport };
 
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		matchlist_close(lists[i]);

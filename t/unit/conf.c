@@ -53,7 +53,8 @@ static void test_syntax(void)
 	is_str(str_z(conf_str(c, "relayhost")), STR(""), "empty value");
 	is_str(str_z(conf_str(c, "mydomain")), STR("example.com"), "mydomain from myhostname");
 	is_int(conf_time_ms(c, "queue_run_delay"), 7 * 60 * 1000, "last setting wins");
-	ok(str_find(buf_str(&reports), STR("W main.cf:17: queue_run_delay was set before, in main.cf:16")) >= 0, "and both lines are named");
+	ok(str_find(buf_str(&reports), STR("W main.cf:17: queue_run_delay was set before, in main.cf:16")) >= 0,
+		"and both lines are named");
 	is_int(conf_size(c, "message_size_limit"), 10485760, "size with suffix");
 	is_int(conf_time_ms(c, "delay_warning_time"), 4 * 3600 * 1000LL, "time without suffix takes the parameter's unit");
 	is_int(conf_time_ms(c, "maximal_queue_lifetime"), 5 * 86400 * 1000LL, "default in days");
@@ -69,8 +70,8 @@ static void test_syntax(void)
 
 static void test_overrides(void)
 {
-	static const char *const o[] = { "myorigin=a.example", "{ smtpd_timeout = 5s }", "smtpd_helo_required = yes", "syslog_name=gp/$service_name",
-		"service_name=relay" };
+	static const char *const o[] = { "myorigin=a.example", "{ smtpd_timeout = 5s }", "smtpd_helo_required = yes",
+		"syslog_name=gp/$service_name", "service_name=relay" };
 	struct err e = ERR_INIT;
 	struct conf *c = parse("smtpd_timeout = 100s\n", o, sizeof o / sizeof *o, &e);
 
@@ -110,22 +111,16 @@ static const struct {
 	{ "mynetwroks = 1.2.3.4\n", "did you mean \"mynetworks\"?" },
 	{ "zzz_something_else_entirely = 1\n", "(and nothing refers to $zzz_something_else_entirely)" },
 	{ "html_directory = no\n", "W main.cf:1: html_directory is a parameter of Postfix that has no effect here" },
-	{ "mine = 1\nsmtpd_banner = $mine\n", "" },
-	{ "mine = 1\nsmtpd_banner = ${mine?x}\n", "" },
+	{ "mine = 1\nsmtpd_banner = $mine\n", "" }, { "mine = 1\nsmtpd_banner = ${mine?x}\n", "" },
 	{ "mine = 1\nsmtpd_banner = $mines\n", "E main.cf:1: unknown parameter" },
 	{ "smtpd_restriction_classes = strict\nstrict = reject\n", "" },
 	{ "maillog_file = /var/log/gp.log\nmaillog_file_prefixes = /var\ncompatibility_level = 3.6\n", "" },
-	{ "smtpd_timeout = 5x\n", "E main.cf:1: smtpd_timeout = 5x: must be a time" },
-	{ "smtpd_timeout = 0\n", "must be at least 1s" },
-	{ "soft_bounce = maybe\n", "must be yes or no" },
-	{ "hopcount_limit = many\n", "must be a whole number" },
-	{ "message_size_limit = 1z\n", "must be a size" },
-	{ "unknown_client_reject_code = 250\n", "must be at least 400" },
+	{ "smtpd_timeout = 5x\n", "E main.cf:1: smtpd_timeout = 5x: must be a time" }, { "smtpd_timeout = 0\n", "must be at least 1s" },
+	{ "soft_bounce = maybe\n", "must be yes or no" }, { "hopcount_limit = many\n", "must be a whole number" },
+	{ "message_size_limit = 1z\n", "must be a size" }, { "unknown_client_reject_code = 250\n", "must be at least 400" },
 	{ "relay_destination_concurrency_limit = x\n", "must be a whole number" },
-	{ " smtpd_banner = x\n", "must not begin with white space" },
-	{ "smtpd_banner\n", "\"name = value\" expected" },
-	{ "= x\n", "\"name = value\" expected" },
-	{ "myorigin = $mydomain\nmydomain = $myorigin\n", "refers to itself" },
+	{ " smtpd_banner = x\n", "must not begin with white space" }, { "smtpd_banner\n", "\"name = value\" expected" },
+	{ "= x\n", "\"name = value\" expected" }, { "myorigin = $mydomain\nmydomain = $myorigin\n", "refers to itself" },
 	{ "myorigin = ${mydomain\n", "unbalanced brackets" },
 	{ "myorigin = $nowhere\n", "W main.cf:1: myorigin refers to $nowhere, which has no value" },
 	{ "mailbox_command = /x $nowhere\n", "" }, /* expanded by its user */

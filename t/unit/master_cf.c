@@ -25,7 +25,8 @@ static void test_sample(struct arena *a)
 		return;
 	}
 	is_int((long long)count, 6, "rows, the second qmgr in place of the first");
-	ok(rows[0].type == SERVICE_INET && !rows[0].is_private && rows[0].max_clients == -1 && rows[0].unprivileged && !rows[0].chroot, "smtp");
+	ok(rows[0].type == SERVICE_INET && !rows[0].is_private && rows[0].max_clients == -1 && rows[0].unprivileged && !rows[0].chroot,
+		"smtp");
 	is_int((long long)rows[1].override_count, 3, "settings");
 	is_str(str_z(rows[1].overrides[0]), STR("syslog_name=gp/back"), "plain");
 	is_str(str_z(rows[1].overrides[1]), STR("smtpd_banner=a b"), "braced, blanks around = gone");

@@ -45,8 +45,13 @@ static const struct {
 	const char *list;
 	unsigned flags;
 } refused[] = {
-	{ "192.0.2.1/24", MATCH_ADDR }, { "192.0.2.0/33", MATCH_ADDR }, { "300.1.1.1", MATCH_ADDR }, { "[::1", MATCH_ADDR }, { "!", MATCH_HOST },
-	{ "/nonexistent/file", MATCH_HOST }, { "nosuch:type", MATCH_HOST },
+	{ "192.0.2.1/24", MATCH_ADDR },
+	{ "192.0.2.0/33", MATCH_ADDR },
+	{ "300.1.1.1", MATCH_ADDR },
+	{ "[::1", MATCH_ADDR },
+	{ "!", MATCH_HOST },
+	{ "/nonexistent/file", MATCH_HOST },
+	{ "nosuch:type", MATCH_HOST },
 };
 
 static char ask(const struct matchlist *m, unsigned flags, const char *subject)
@@ -69,7 +74,8 @@ static void test_file(void)
 	buf_addf(&list, "%s, 198.51.100.0/24", path);
 	m = matchlist_open(buf_z(&list), MATCH_ADDR, ".", &e);
 	if (ok(m != NULL, "a file of patterns: %s", e.text)) {
-		ok(ask(m, MATCH_ADDR, "192.0.2.1") == 'y' && ask(m, MATCH_ADDR, "172.16.0.1") == 'n' && ask(m, MATCH_ADDR, "172.16.0.2") == 'y',
+		ok(ask(m, MATCH_ADDR, "192.0.2.1") == 'y' && ask(m, MATCH_ADDR, "172.16.0.1") == 'n' &&
+				ask(m, MATCH_ADDR, "172.16.0.2") == 'y',
 			"its patterns count in place");
 		ok(ask(m, MATCH_ADDR, "198.51.100.1") == 'y', "and those behind it");
 	}
@@ -77,7 +83,8 @@ static void test_file(void)
 	buf_truncate(&list, 0);
 	buf_addf(&list, "!%s, 0.0.0.0/0", path);
 	m = matchlist_open(buf_z(&list), MATCH_ADDR, ".", &e);
-	ok(m != NULL && ask(m, MATCH_ADDR, "10.1.1.1") == 'n' && ask(m, MATCH_ADDR, "172.16.0.1") == 'y', "a negated file turns each pattern");
+	ok(m != NULL && ask(m, MATCH_ADDR, "10.1.1.1") == 'n' && ask(m, MATCH_ADDR, "172.16.0.1") == 'y',
+		"a negated file turns each pattern");
 	matchlist_close(m);
 	buf_done(&list);
 	(void)close(fd);
@@ -94,7 +101,8 @@ int main(void)
 			diag("%s", e.text);
 			continue;
 		}
-		ok(ask(m, cases[i].flags, cases[i].subject) == cases[i].want, "\"%s\": %s is %c", cases[i].list, cases[i].subject, cases[i].want);
+		ok(ask(m, cases[i].flags, cases[i].subject) == cases[i].want, "\"%s\": %s is %c", cases[i].list, cases[i].subject,
+			cases[i].want);
 		matchlist_close(m);
 	}
 	for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {

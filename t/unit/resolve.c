@@ -151,12 +151,10 @@ static void test_transport_maps(void)
 		     "{hop.test=:[10.0.0.9]}, {gate.test=lmtp:unix:/run/l}, {no.test=error:5.1.2 no such place}, {*=last:} }\n"
 		     "relayhost = [relay.host]\n",
 		"s@x.test",
-		(const struct route[]){ { "x@far.test", "default", "uucp", "hop", "k" },
-			{ "x+e@far.test", "default", "uucp", "hop", "k" },
+		(const struct route[]){ { "x@far.test", "default", "uucp", "hop", "k" }, { "x+e@far.test", "default", "uucp", "hop", "k" },
 			{ "y@far.test", "default", "smtp", "[10.0.0.1]:25", "k" },
 			{ "y@a.b.far.test", "default", "slow", "a.b.far.test", "k" },
-			{ "y@keep.test", "default", "smtp", "[relay.host]", "k" },
-			{ "y@hop.test", "default", "smtp", "[10.0.0.9]", "k" },
+			{ "y@keep.test", "default", "smtp", "[relay.host]", "k" }, { "y@hop.test", "default", "smtp", "[10.0.0.9]", "k" },
 			{ "ann@gate.test", "local", "lmtp", "unix:/run/l", "k" },
 			{ "y@no.test", "default", "error", "5.1.2 no such place", "k" },
 			{ "y@elsewhere.test", "default", "last", "elsewhere.test", "k" },
@@ -169,14 +167,15 @@ static void test_transport_maps(void)
 
 static void test_sender_dependent(void)
 {
-	static const char more[] = "sender_dependent_relayhost_maps = inline:{ {s@x.test=[one]}, {@y.test=[two]}, {<>=[null]}, {d@y.test=DUNNO} }\n"
-				   "sender_dependent_default_transport_maps = inline:{ {@z.test=slow:}, {@w.test=slow:[w]} }\n"
-				   "relayhost = [relay.host]:26\n";
+	static const char more[] =
+		"sender_dependent_relayhost_maps = inline:{ {s@x.test=[one]}, {@y.test=[two]}, {<>=[null]}, {d@y.test=DUNNO} }\n"
+		"sender_dependent_default_transport_maps = inline:{ {@z.test=slow:}, {@w.test=slow:[w]} }\n"
+		"relayhost = [relay.host]:26\n";
 	static const struct {
 		const char *sender, *transport, *nexthop;
-	} rows[] = { { "s@x.test", "smtp", "[one]" }, { "s+e@x.test", "smtp", "[one]" }, { "q@y.test", "smtp", "[two]" }, { "", "smtp", "[null]" },
-		{ "d@y.test", "smtp", "[relay.host]:26" }, { "n@n.test", "smtp", "[relay.host]:26" }, { "z@z.test", "slow", "[relay.host]:26" },
-		{ "z@w.test", "slow", "[w]" } };
+	} rows[] = { { "s@x.test", "smtp", "[one]" }, { "s+e@x.test", "smtp", "[one]" }, { "q@y.test", "smtp", "[two]" },
+		{ "", "smtp", "[null]" }, { "d@y.test", "smtp", "[relay.host]:26" }, { "n@n.test", "smtp", "[relay.host]:26" },
+		{ "z@z.test", "slow", "[relay.host]:26" }, { "z@w.test", "slow", "[w]" } };
 	struct routing *r = open_with(more);
 
 	for (size_t i = 0; r != NULL && i < sizeof rows / sizeof *rows; i++) {
@@ -194,21 +193,25 @@ static void test_others(void)
 {
 	check_routes("relocated_maps = inline:{ {gone@gate.test=gone@new.test}, {left=the building} }\n", "s@x.test",
 		(const struct route[]){ { "gone@gate.test", "local", "error", "5.1.6 User has moved to gone@new.test", "k" },
-			{ "left@localhost", "local", "error", "5.1.6 User has moved to the building", "k" }, { NULL, NULL, NULL, NULL, NULL } });
+			{ "left@localhost", "local", "error", "5.1.6 User has moved to the building", "k" },
+			{ NULL, NULL, NULL, NULL, NULL } });
 	check_routes("relay_transport = smtp:[127.0.0.1]:2525\nrelayhost = [unused]\n", "",
 		(const struct route[]){ { "any@relay.test", "relay", "smtp", "[127.0.0.1]:2525", "k" }, { NULL, NULL, NULL, NULL, NULL } });
-	check_routes("resolve_numeric_domain = yes\nallow_min_user = yes\nallow_percent_hack = no\nswap_bangpath = no\nresolve_null_domain = yes\n", "",
+	check_routes("resolve_numeric_domain = yes\nallow_min_user = yes\nallow_percent_hack = no\nswap_bangpath = no\nresolve_null_domain "
+		     "= yes\n",
+		"",
 		(const struct route[]){ { "x@192.0.2.9", "default", "smtp", "[192.0.2.9]", "k" },
-			{ "-x@far.test", "default", "smtp", "far.test", "k" }, { "x%far.test@gate.test", "local", "local", "mx.gate.test", "" },
-			{ "ann@", "local", "local", "mx.gate.test", "k" }, { NULL, NULL, NULL, NULL, NULL } });
+			{ "-x@far.test", "default", "smtp", "far.test", "k" },
+			{ "x%far.test@gate.test", "local", "local", "mx.gate.test", "" }, { "ann@", "local", "local", "mx.gate.test", "k" },
+			{ NULL, NULL, NULL, NULL, NULL } });
 	check_routes("append_dot_mydomain = yes\n", "",
 		(const struct route[]){ { "x@mx", "local", "local", "mx.gate.test", "" }, { NULL, NULL, NULL, NULL, NULL } });
 }
 
 static void test_failures(void)
 {
-	static const char *const settings[] = { "transport_maps = fail:t\n", "sender_dependent_relayhost_maps = fail:t\n", "relocated_maps = fail:t\n",
-		"mydestination = fail:t\n", "relay_domains = fail:t\n", "canonical_maps = fail:t\n" };
+	static const char *const settings[] = { "transport_maps = fail:t\n", "sender_dependent_relayhost_maps = fail:t\n",
+		"relocated_maps = fail:t\n", "mydestination = fail:t\n", "relay_domains = fail:t\n", "canonical_maps = fail:t\n" };
 
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
 		struct routing *r = open_with(settings[i]);

@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <lmdb.h>
+
 #include "lib/base/fs.h"
 #include "lib/table/registry.h"
 #include "t/unit/tap.h"
@@ -134,11 +136,47 @@ static const char pattern_text[] = "# rules\n"
 				   "!/deep/ in, not deep\n"
 				   "/deep/ deep in\n"
 				   "endif\n"
-				   "/^must/ $1\n"      /* no such group: left out */
-				   "/unclosed(/ x\n"   /* left out */
-				   "/no end\n"         /* left out */
-				   "endif\n"           /* left out */
+				   "/^must/ $1\n" /* no such group: left out */
+				   "/unclosed(/ x\n" /* left out */
+				   "/no end\n" /* left out */
+				   "endif\n" /* left out */
 				   "/a\\/b/ slash\n";
+
+/* A database as postmap leaves it; with_nul: keys and values end in NUL, as some writers have it. */
+static void make_lmdb(const char *name, const char *key, const char *value, bool with_nul)
+{
+	struct buf path = { 0 };
+	MDB_env *env = NULL;
+	MDB_txn *txn = NULL;
+	MDB_dbi dbi;
+	MDB_val k = { strlen(key) + with_nul, (void *)(uintptr_t)key }, v = { strlen(value) + with_nul, (void *)(uintptr_t)value };
+	int code;
+
+	buf_addf(&path, "%s/%s.lmdb", dir, name);
+	code = mdb_env_create(&env);
+	if (code == 0)
+		code = mdb_env_open(env, buf_z(&path), MDB_NOSUBDIR | MDB_NOLOCK, 0644);
+	if (code == 0)
+		code = mdb_txn_begin(env, NULL, 0, &txn);
+	if (code == 0)
+		code = mdb_dbi_open(txn, NULL, 0, &dbi);
+	if (code == 0)
+		code = mdb_put(txn, dbi, &k, &v, 0);
+	if (code == 0)
+		code = mdb_txn_commit(txn);
+	ok(code == 0, "make %s", name);
+	mdb_env_close(env);
+	buf_done(&path);
+}
+
+static void test_lmdb(void)
+{
+	make_lmdb("plain", "joe@a.test", "value of it", false);
+	make_lmdb("nul", "joe@a.test", "value of it", true);
+	ask_all("lmdb:plain",
+		(const struct question[]){ { "Joe@A.test", "value of it" }, { "jim@a.test", "-" }, { "", "-" }, { NULL, NULL } });
+	ask_all("lmdb:nul", (const struct question[]){ { "joe@a.test", "value of it" }, { "jim@a.test", "-" }, { NULL, NULL } });
+}
 
 static void test_patterns(void)
 {
@@ -196,7 +234,7 @@ static void test_lists(void)
 
 static void remove_dir(void)
 {
-	static const char *const names[] = { "access", "aliases", "transport", "changing", "cidr", "patterns" };
+	static const char *const names[] = { "access", "aliases", "transport", "changing", "cidr", "patterns", "plain.lmdb", "nul.lmdb" };
 	struct buf path = { 0 };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -215,6 +253,7 @@ int main(void)
 	test_text();
 	test_memory();
 	test_cidr();
+	test_lmdb();
 	test_patterns();
 	test_refused();
 	test_lists();

@@ -51,8 +51,14 @@ static void print_client(const struct queue_client *c)
 		const char *name;
 		struct str value;
 	} rows[] = {
-		{ "client_name", c->name }, { "client_address", c->addr }, { "client_port", c->port }, { "helo_name", c->helo },
-		{ "protocol_name", c->proto }, { "sasl_method", c->sasl_method }, { "sasl_username", c->sasl_user }, { "sasl_sender", c->sasl_sender },
+		{ "client_name", c->name },
+		{ "client_address", c->addr },
+		{ "client_port", c->port },
+		{ "helo_name", c->helo },
+		{ "protocol_name", c->proto },
+		{ "sasl_method", c->sasl_method },
+		{ "sasl_username", c->sasl_user },
+		{ "sasl_sender", c->sasl_sender },
 	};
 
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)

@@ -1,5 +1,5 @@
-/* mta/tools/gatepost/check.c - check: what is wrong, or likely wrong, with the configuration: one line each, with file and line where the setting
- * is, and what to do. Exit status 78 when mail would not flow, 0 otherwise.
+/* mta/tools/gatepost/check.c - check: what is wrong, or likely wrong, with the configuration: one line each, with file and line where the
+ * setting is, and what to do. Exit status 78 when mail would not flow, 0 otherwise.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -214,14 +214,14 @@ static bool has_word(const char *list, const char *word)
 /* smtpd itself refuses to run without one of these; say so beforehand. */
 static void check_relay(struct checking *k)
 {
-	static const char *const closing[] = { "reject", "defer", "defer_if_permit", "reject_unauth_destination", "defer_unauth_destination",
-		"check_relay_domains" };
+	static const char *const closing[] = { "reject", "defer", "defer_if_permit", "reject_unauth_destination",
+		"defer_unauth_destination", "check_relay_domains" };
 	const char *mynetworks = conf_str(k->c, "mynetworks");
 	bool closed = false;
 
 	for (size_t i = 0; i < sizeof closing / sizeof *closing; i++)
 		closed = closed || has_word(conf_str(k->c, "smtpd_relay_restrictions"), closing[i]) ||
-			has_word(conf_str(k->c, "smtpd_recipient_restrictions"), closing[i]);
+			 has_word(conf_str(k->c, "smtpd_recipient_restrictions"), closing[i]);
 	if (!closed)
 		found(k, true, "smtpd_relay_restrictions",
 			"open relay: add reject_unauth_destination to smtpd_relay_restrictions or smtpd_recipient_restrictions");
@@ -388,8 +388,8 @@ static void check_milters(struct checking *k)
 
 int verb_check(struct tool *t, int argc, char **argv)
 {
-	static void (*const steps[])(struct checking *k) = { check_master, check_owner, check_directories, check_tables, check_lists, check_classes,
-		check_restrictions, check_relay, check_tls, check_milters };
+	static void (*const steps[])(struct checking * k) = { check_master, check_owner, check_directories, check_tables, check_lists,
+		check_classes, check_restrictions, check_relay, check_tls, check_milters };
 	struct checking k = { .t = t, .a = arena_new("check") };
 
 	(void)argc; /* takes no arguments */

@@ -1,4 +1,5 @@
-/* mta/tools/gatepost/config.c - config: parameters, their values, where those come from and what they mean; options as postconf has them. */
+/* mta/tools/gatepost/config.c - config: parameters, their values, where those come from and what they mean; options as postconf has them.
+ */
 #include <getopt.h>
 #include <sysexits.h>
 
@@ -134,7 +135,8 @@ int verb_config(struct tool *t, int argc, char **argv)
 	struct style s = { 0 };
 
 	if (!read_options(t, argc, argv, &s)) {
-		tool_complain("usage: config [-c DIR] [-d defaults | -n only what is set] [-x expanded] [-h values only] [-v with documentation] [--json] "
+		tool_complain("usage: config [-c DIR] [-d defaults | -n only what is set] [-x expanded] [-h values only] [-v with "
+			      "documentation] [--json] "
 			      "[-m table types] [NAME ...]");
 		return EX_USAGE;
 	}

@@ -11,8 +11,8 @@
 struct tool {
 	const char *conf_dir;
 	const char *self_dir; /* where this program is */
-	struct conf *conf;    /* NULL until tool_conf() */
-	bool loud;            /* show warnings about the configuration, too */
+	struct conf *conf; /* NULL until tool_conf() */
+	bool loud; /* show warnings about the configuration, too */
 };
 
 /* The configuration; what is wrong with it goes to standard error, and ends the program (EX_CONFIG) when it cannot be used. */

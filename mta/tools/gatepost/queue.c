@@ -13,7 +13,7 @@
 struct listing {
 	bool json;
 	const char *queue;
-	struct arena *a;  /* for one message */
+	struct arena *a; /* for one message */
 	unsigned long count;
 	uint64_t size;
 	struct err e;
@@ -166,7 +166,8 @@ static void print_json_recipients(const struct entry *n)
 
 static void print_json_entry(const struct listing *l, const struct entry *n)
 {
-	printf("{\"queue_name\": \"%s\", \"queue_id\": \"%s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": false, \"sender\": ",
+	printf("{\"queue_name\": \"%s\", \"queue_id\": \"%s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": false, "
+	       "\"sender\": ",
 		l->queue, n->m.id, (long long)(n->m.arrival_us / 1000000), (unsigned long long)size_of(n));
 	tool_print_json(sender_of(n));
 	printf(", \"recipients\": [");
@@ -215,7 +216,8 @@ static int list(struct tool *t, bool json)
 
 int verb_queue(struct tool *t, int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "flush", no_argument, NULL, 'f' }, { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "flush", no_argument, NULL, 'f' },
+		{ NULL, 0, NULL, 0 } };
 	bool json = false, flush = false;
 	const char *id = NULL;
 	int option;

@@ -1,4 +1,5 @@
-/* mta/tools/sendmail/options.c - thirty years of sendmail options: the ones that mean something, and the ones that are taken and ignored. */
+/* mta/tools/sendmail/options.c - thirty years of sendmail options: the ones that mean something, and the ones that are taken and ignored.
+ */
 #include "mta/tools/sendmail/sendmail.h"
 
 #include <getopt.h>

@@ -14,23 +14,23 @@ struct request { /* what the command line asks for */
 	enum mode mode;
 	const char *conf_dir;
 	bool conf_dir_given;
-	const char *login;     /* the caller's name */
-	const char *sender;    /* NULL: login */
+	const char *login; /* the caller's name */
+	const char *sender; /* NULL: login */
 	const char *full_name; /* NULL: from the password file */
-	const char *queue_id;  /* MODE_FLUSH_ID */
-	const char *refused;   /* MODE_REFUSED: the option */
-	bool dot_is_text;      /* -i: a line with only "." does not end the message */
-	bool from_header;      /* -t: recipients from To, Cc and Bcc */
-	bool body_8bit;        /* -B 8BITMIME */
-	int notify, ret;       /* DSN_ */
+	const char *queue_id; /* MODE_FLUSH_ID */
+	const char *refused; /* MODE_REFUSED: the option */
+	bool dot_is_text; /* -i: a line with only "." does not end the message */
+	bool from_header; /* -t: recipients from To, Cc and Bcc */
+	bool body_8bit; /* -B 8BITMIME */
+	int notify, ret; /* DSN_ */
 	const char *envid;
-	char **recipients;     /* the rest of the command line */
+	char **recipients; /* the rest of the command line */
 	size_t recipient_count;
 };
 
 struct message {
-	struct buf content;  /* CRLF lines; header block with its empty line, then the body */
-	size_t header_size;  /* of the header block, empty line included */
+	struct buf content; /* CRLF lines; header block with its empty line, then the body */
+	size_t header_size; /* of the header block, empty line included */
 	struct str *recipients;
 	size_t recipient_count;
 };

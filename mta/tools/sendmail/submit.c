@@ -1,5 +1,5 @@
-/* mta/tools/sendmail/submit.c - a message becomes a file in maildrop/: content and envelope first, the superblock that makes it a message last, then
- * fsync. Until that returned the caller may not believe that it is sent.
+/* mta/tools/sendmail/submit.c - a message becomes a file in maildrop/: content and envelope first, the superblock that makes it a message
+ * last, then fsync. Until that returned the caller may not believe that it is sent.
  */
 #include "mta/tools/sendmail/sendmail.h"
 
