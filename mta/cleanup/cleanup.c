@@ -23,6 +23,7 @@ static void start(const struct conf *c)
 	(void)c; /* read in init() */
 	rewrite_init("unix:private/rewrite", set->ipc_timeout_ms < REWRITE_PATIENCE_MS ? set->ipc_timeout_ms : REWRITE_PATIENCE_MS);
 	store_init();
+	session_init();
 }
 
 static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
@@ -34,7 +35,8 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 
 int main(int argc, char **argv)
 {
-	static const struct service cleanup = { .command = "cleanup", .init = init, .start = start, .serve = serve, .flags = SERVICE_DNS };
+	static const struct service cleanup = { .command = "cleanup", .init = init, .start = start, .serve = serve,
+		.drain = session_drain, .flags = SERVICE_DNS };
 
 	return service_main(argc, argv, &cleanup);
 }

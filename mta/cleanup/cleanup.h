@@ -60,6 +60,8 @@ struct mail { /* everything lives in .life and ends with the message */
 
 /* Serve one connection: message after message. Suspends. */
 void session_serve(struct stream *io);
+void session_init(void);
+void session_drain(void); /* connections that wait for a message are told to leave */
 /* The first reason counts. text must live as long as the mail or longer. */
 void mail_refuse(struct mail *x, struct code code, struct str text);
 void mail_refuse_temp(struct mail *x, const char *text); /* 451 4.3.0, our own trouble */

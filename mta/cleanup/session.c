@@ -2,8 +2,10 @@
  * refuse; the first one is what the sender is told, and the content is read to its end all the same.
  */
 #include <string.h>
+#include <sys/socket.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/mail/dsn.h"
 #include "lib/service/service.h"
@@ -182,22 +184,52 @@ static int serve_message(struct mail *x, struct stream *io, struct err *e)
 	return e->kind == ERR_NONE ? 0 : -1;
 }
 
-/* Wait for the next message in pieces, so that a worker told to leave does. 0, 1 (no more), -1. */
-static int next_request(struct mail *x, struct stream *io, struct err *e)
+/* ---- one connection ---- */
+
+struct idler { /* a connection between two messages */
+	struct list node;
+	struct stream *io;
+};
+
+static struct list idlers;
+
+void session_init(void)
 {
-	return cleanup_receive_envelope(io, x->life, &x->req, deadline_in(IDLE_MS), e);
+	list_init(&idlers);
+}
+
+/* Connections that wait for another message need not wait any longer; those with a message under way end by themselves. */
+void session_drain(void)
+{
+	for (struct list *n = idlers.next; n != &idlers; n = n->next)
+		(void)shutdown(stream_fd(LIST_OWNER(n, struct idler, node)->io), SHUT_RD);
+}
+
+/* True: a message begins. */
+static bool wait_for_request(struct stream *io)
+{
+	struct idler idle = { .io = io };
+	struct str view;
+	int r;
+
+	if (service_draining() && !stream_input_ready(io))
+		return false;
+	list_add_tail(&idlers, &idle.node);
+	r = stream_peek(io, &view, deadline_in(IDLE_MS));
+	list_del(&idle.node);
+	return r == STREAM_OK;
 }
 
 void session_serve(struct stream *io)
 {
 	int r = 0;
 
-	while (r == 0 && !service_draining()) {
+	while (r == 0 && wait_for_request(io)) {
 		struct arena *life = arena_new("message");
 		struct mail *x = mail_new(life);
 		struct err e = ERR_INIT;
 
-		r = next_request(x, io, &e);
+		r = cleanup_receive_envelope(io, life, &x->req, patience(), &e);
 		if (r == 0) {
 			r = serve_message(x, io, &e);
 			forget(x);
