@@ -25,11 +25,12 @@ struct bounce_request {
 	struct bounce_rcpt *rcpts;
 	size_t rcpt_count;
 	int64_t retry_until_us; /* DELAY */
-	int fd;                 /* message file; owned by the receiver */
+	int fd; /* message file; owned by the receiver */
 };
 
 int bounce_send_request(struct stream *s, const struct bounce_request *r, int64_t deadline, struct err *e); /* Suspends. */
-int bounce_receive_request(struct stream *s, struct arena *a, struct bounce_request *out, int64_t deadline, struct err *e); /* 0, 1 closed, -1 */
+int bounce_receive_request(
+	struct stream *s, struct arena *a, struct bounce_request *out, int64_t deadline, struct err *e); /* 0, 1 closed, -1 */
 /* ok: notification queued as id (or id empty: none due). */
 int bounce_send_answer(struct stream *s, bool ok, struct str id, int64_t deadline, struct err *e);
 int bounce_receive_answer(struct stream *s, struct arena *a, bool *ok, struct str *id, int64_t deadline, struct err *e);

@@ -1,6 +1,6 @@
 /* lib/proto/cleanup.h - "please queue this message": from smtpd, pickup, bounce, local (forward) to cleanup.
- * One connection carries one message at a time, any number in turn. Order: envelope, content chunks, end; then the answer. Closing in between
- * throws the message away. Milter sessions travel as descriptors with the envelope (the sender keeps its own copies) and come back,
+ * One connection carries one message at a time, any number in turn. Order: envelope, content chunks, end; then the answer. Closing in
+ * between throws the message away. Milter sessions travel as descriptors with the envelope (the sender keeps its own copies) and come back,
  * as state, in the answer.
  */
 #ifndef GATEPOST_LIB_PROTO_CLEANUP_H
@@ -13,43 +13,44 @@
 #include "lib/queue/queue.h"
 
 enum { /* cleanup_request.flags */
-	CLEANUP_FIX_HEADERS = 1,   /* local origin: add missing Date, Message-Id, From (RFC 6409 section 8) */
+	CLEANUP_FIX_HEADERS = 1, /* local origin: add missing Date, Message-Id, From (RFC 6409 section 8) */
 	CLEANUP_NO_MILTERS = 2,
-	CLEANUP_NO_MAPPINGS = 4,   /* receive_override_options=no_address_mappings */
-	CLEANUP_NO_CHECKS = 8,     /* no_header_body_checks */
-	CLEANUP_NON_SMTPD = 16,    /* run non_smtpd_milters from the start */
+	CLEANUP_NO_MAPPINGS = 4, /* receive_override_options=no_address_mappings */
+	CLEANUP_NO_CHECKS = 8, /* no_header_body_checks */
+	CLEANUP_NON_SMTPD = 16, /* run non_smtpd_milters from the start */
 	CLEANUP_BARE_LF_REJECT = 32, /* content had a bare LF and that is to be refused */
-	CLEANUP_DISCARD = 64       /* accept and drop */
+	CLEANUP_DISCARD = 64 /* accept and drop */
 };
 
 struct cleanup_request {
 	unsigned flags;
-	struct queue_message m;      /* id, flags, arrival, sender, client, rcpts; content offsets unused */
-	struct str *prepend;         /* complete header fields to put on top, in order (PREPEND actions) */
+	struct queue_message m; /* id, flags, arrival, sender, client, rcpts; content offsets unused */
+	struct str *prepend; /* complete header fields to put on top, in order (PREPEND actions) */
 	size_t prepend_count;
-	struct str received;         /* our own Received field, complete, without CRLF; hidden from milters; empty: none */
-	struct str hold_reason;      /* with QUEUE_HOLD */
-	struct str milters;          /* milter_session_export() text, empty: none */
+	struct str received; /* our own Received field, complete, without CRLF; hidden from milters; empty: none */
+	struct str hold_reason; /* with QUEUE_HOLD */
+	struct str milters; /* milter_session_export() text, empty: none */
 	int milter_fds[STREAM_FDS_MAX];
 	size_t milter_fd_count;
-	struct str redirect;         /* REDIRECT action, or empty */
+	struct str redirect; /* REDIRECT action, or empty */
 	struct str *bcc;
 	size_t bcc_count;
 };
 
 struct cleanup_answer {
-	struct code code;    /* 250 2.0.0 queued; else the reply to give */
-	struct str text;     /* reply text without codes; for 250 empty */
-	struct str id;       /* queue id */
-	uint64_t size;       /* octets stored */
-	struct str milters;  /* which milter sessions are still usable: milter_session_import_state() text */
+	struct code code; /* 250 2.0.0 queued; else the reply to give */
+	struct str text; /* reply text without codes; for 250 empty */
+	struct str id; /* queue id */
+	uint64_t size; /* octets stored */
+	struct str milters; /* which milter sessions are still usable: milter_session_import_state() text */
 	bool discarded;
 };
 
 /* sender side */
 int cleanup_send_envelope(struct stream *s, const struct cleanup_request *r, int64_t deadline, struct err *e); /* Suspends. */
-int cleanup_send_content(struct stream *s, struct str chunk, int64_t deadline, struct err *e);                 /* Suspends. */
-int cleanup_send_end(struct stream *s, unsigned content_flags, int64_t deadline, struct err *e); /* content_flags: QUEUE_8BIT|DOTS|LONG_LINES. Flushes. */
+int cleanup_send_content(struct stream *s, struct str chunk, int64_t deadline, struct err *e); /* Suspends. */
+int cleanup_send_end(struct stream *s, unsigned content_flags, int64_t deadline,
+	struct err *e); /* content_flags: QUEUE_8BIT|DOTS|LONG_LINES. Flushes. */
 int cleanup_receive_answer(struct stream *s, struct arena *a, struct cleanup_answer *out, int64_t deadline, struct err *e); /* Suspends. */
 
 /* cleanup's side */

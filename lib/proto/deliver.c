@@ -85,6 +85,18 @@ int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_
 	return wire_send(s, &b, NULL, 0, deadline, e);
 }
 
+int deliver_conclude(struct stream *s, const struct deliver_request *r, const struct deliver_answer *a, int64_t deadline, struct err *e)
+{
+	struct err mark = ERR_INIT;
+
+	if (deliver_send_answer(s, a, deadline, e) == 0)
+		return 0;
+	for (size_t i = 0; i < a->count && i < r->m.rcpt_count; i++)
+		if (a->results[i].status == DELIVER_SENT && queue_mark_done(r->fd, &r->m.rcpts[i], 1, &mark) < 0)
+			log_warn("%s: %s", r->m.id, mark.text);
+	return -1;
+}
+
 int deliver_receive_answer(struct stream *s, struct arena *a, struct deliver_answer *out, int64_t deadline, struct err *e)
 {
 	struct wire_in in;

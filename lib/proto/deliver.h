@@ -14,27 +14,27 @@
 struct deliver_request {
 	struct queue_message m; /* id, flags, sender, envid, ret, client, offsets; rcpts: only the ones of this batch */
 	struct str nexthop;
-	int64_t active_us;      /* wall clock when qmgr took the message up: end of delays' first part */
-	int64_t start_us;       /* wall clock when this request was sent: end of the second */
-	bool soft_bounce;       /* qmgr will defer what bounces; deliver_log() says so */
-	int fd;                 /* message file; owned by the receiver */
+	int64_t active_us; /* wall clock when qmgr took the message up: end of delays' first part */
+	int64_t start_us; /* wall clock when this request was sent: end of the second */
+	bool soft_bounce; /* qmgr will defer what bounces; deliver_log() says so */
+	int fd; /* message file; owned by the receiver */
 };
 
 enum deliver_status { DELIVER_SENT, DELIVER_DEFERRED, DELIVER_BOUNCED };
 
-struct deliver_result {   /* one per recipient of the batch, same order */
+struct deliver_result { /* one per recipient of the batch, same order */
 	enum deliver_status status;
-	struct code code;   /* enhanced part; smtp part when the peer gave one */
-	struct str relay;   /* "mx[192.0.2.1]:25", "local", "none" */
-	struct str text;    /* reason, without the enhanced code unless the peer's words */
+	struct code code; /* enhanced part; smtp part when the peer gave one */
+	struct str relay; /* "mx[192.0.2.1]:25", "local", "none" */
+	struct str text; /* reason, without the enhanced code unless the peer's words */
 	struct str remote_mta; /* for DSN: host name, or empty */
-	bool dsn_passed;    /* SUCCESS notification is the next hop's business now */
+	bool dsn_passed; /* SUCCESS notification is the next hop's business now */
 };
 
 struct deliver_answer {
 	struct deliver_result *results;
 	size_t count;
-	bool site_down;    /* connection, greeting or handshake failed: count against the destination's concurrency */
+	bool site_down; /* connection, greeting or handshake failed: count against the destination's concurrency */
 	struct str site_text; /* with site_down: reason, and its code below */
 	struct code site_code;
 };
@@ -44,6 +44,9 @@ int deliver_receive_answer(struct stream *s, struct arena *a, struct deliver_ans
 /* agent's side: 0, 1 peer closed, -1 with *e. Suspends. */
 int deliver_receive_request(struct stream *s, struct arena *a, struct deliver_request *out, int64_t deadline, struct err *e);
 int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_t deadline, struct err *e); /* Suspends. */
+/* The same, and when nobody hears it because qmgr died meanwhile: mark the delivered recipients done in the file, so that its successor does
+ * not send them again. The agent may write there: the lock on the file is held by the descriptor in r. Use it before closing that. Suspends. */
+int deliver_conclude(struct stream *s, const struct deliver_request *r, const struct deliver_answer *a, int64_t deadline, struct err *e);
 
 /* The agents' log line: "ID: to=<r>, orig_to=<o>, relay=R, [conn_use=N, ]delay=..., delays=a/b/c/d, dsn=D, status=S (text)".
  * connect_us: wall clock when the session was ready to send (end of delays' third part), 0 when it never was or there is no network. */

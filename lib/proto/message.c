@@ -70,8 +70,7 @@ static size_t client_texts(struct queue_client *c, struct str *texts[9])
 /* Where things are in the file, in the order of the frame. */
 static size_t places(struct queue_message *m, uint64_t *at[7])
 {
-	uint64_t *all[] = { &m->header_at, &m->header_size, &m->body_at, &m->body_size, &m->envelope_at, &m->envelope_size,
-		&m->status_at };
+	uint64_t *all[] = { &m->header_at, &m->header_size, &m->body_at, &m->body_size, &m->envelope_at, &m->envelope_size, &m->status_at };
 
 	memcpy(at, all, sizeof all);
 	return sizeof all / sizeof *all;

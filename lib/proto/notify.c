@@ -40,8 +40,8 @@ static void get_command(struct wire_in *in, enum notify_kind kind, struct queue_
 		in->bad = true;
 }
 
-int notify_receive(struct stream *s, struct arena *a, enum notify_kind *kind, struct queue_message *m, int *fd, int64_t deadline,
-	struct err *e)
+int notify_receive(
+	struct stream *s, struct arena *a, enum notify_kind *kind, struct queue_message *m, int *fd, int64_t deadline, struct err *e)
 {
 	struct wire_in in;
 	uint8_t tag;

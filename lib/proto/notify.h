@@ -14,14 +14,14 @@ int notify_send(struct stream *s, const struct queue_message *m, int fd, int64_t
 
 /* Requests that operators' commands send to qmgr on the same socket. */
 enum notify_kind {
-	NOTIFY_MESSAGE,  /* m and fd */
-	NOTIFY_FLUSH,    /* retry everything now */
+	NOTIFY_MESSAGE, /* m and fd */
+	NOTIFY_FLUSH, /* retry everything now */
 	NOTIFY_FLUSH_ID, /* retry id now */
-	NOTIFY_SCAN      /* look into incoming/ */
+	NOTIFY_SCAN /* look into incoming/ */
 };
 int notify_send_command(struct stream *s, enum notify_kind kind, const char *id, int64_t deadline, struct err *e);
 /* 0: *kind and, for a message, *m (in a) and *fd (owned by the caller; -1 else; id in m->id). 1: peer closed. -1 with *e. Suspends. */
-int notify_receive(struct stream *s, struct arena *a, enum notify_kind *kind, struct queue_message *m, int *fd, int64_t deadline,
-	struct err *e);
+int notify_receive(
+	struct stream *s, struct arena *a, enum notify_kind *kind, struct queue_message *m, int *fd, int64_t deadline, struct err *e);
 
 #endif

@@ -13,21 +13,21 @@
 #include "lib/net/pool.h"
 #include "lib/proto/wire.h"
 
-#define CACHE_MAX 2000       /* answers */
-#define CACHE_TTL_MS 3000    /* how long a changed table may go unnoticed */
-#define CACHE_KEY_MAX 1200   /* longer questions are not worth keeping */
+#define CACHE_MAX 2000 /* answers */
+#define CACHE_TTL_MS 3000 /* how long a changed table may go unnoticed */
+#define CACHE_KEY_MAX 1200 /* longer questions are not worth keeping */
 #define POOL_IDLE_MAX 16
 #define POOL_IDLE_MS 60000
 #define POOL_TTL_MS 600000
 #define ASK_TRIES 3
-#define ASK_PAUSE_MS 100     /* between tries, times the number of the try */
+#define ASK_PAUSE_MS 100 /* between tries, times the number of the try */
 
 struct cached {
 	struct list use; /* in rewrite_client.used, latest first */
 	struct str key;
-	int64_t until;   /* monotonic ms */
+	int64_t until; /* monotonic ms */
 	struct rewrite_answer answer;
-	char bytes[];    /* key and the answer's texts */
+	char bytes[]; /* key and the answer's texts */
 };
 
 struct rewrite_client {

@@ -12,31 +12,31 @@
 enum rewrite_class { CLASS_LOCAL, CLASS_VIRTUAL_ALIAS, CLASS_VIRTUAL_MAILBOX, CLASS_RELAY, CLASS_DEFAULT };
 
 enum { /* rewrite_answer.flags */
-	REWRITE_KNOWN = 1,     /* the recipient exists as far as its class's tables tell (or they are empty) */
-	REWRITE_ROUTED = 2,    /* sender-specified routing: user%dom@local, a!b@local */
-	REWRITE_ERROR = 4,     /* bad address syntax */
-	REWRITE_ALIASED = 8,   /* matched virtual_alias_maps or canonical maps */
+	REWRITE_KNOWN = 1, /* the recipient exists as far as its class's tables tell (or they are empty) */
+	REWRITE_ROUTED = 2, /* sender-specified routing: user%dom@local, a!b@local */
+	REWRITE_ERROR = 4, /* bad address syntax */
+	REWRITE_ALIASED = 8, /* matched virtual_alias_maps or canonical maps */
 	REWRITE_ANY_SENDER = 16 /* no sender dependent table was asked: the answer may be cached for every sender */
 };
 
 enum { /* rewrite_question.flags */
 	REWRITE_LOCAL_CONTEXT = 1, /* append_at_myorigin and friends apply (envelope addresses always) */
-	REWRITE_CHECK_KNOWN = 2    /* look into the recipient tables */
+	REWRITE_CHECK_KNOWN = 2 /* look into the recipient tables */
 };
 
 struct rewrite_question {
 	unsigned flags;
-	struct str sender;  /* for sender dependent tables; may be empty */
+	struct str sender; /* for sender dependent tables; may be empty */
 	struct str address; /* internal form */
 };
 
 struct rewrite_answer {
-	int temp_fail;      /* 1: a table could not be asked; why tells */
+	int temp_fail; /* 1: a table could not be asked; why tells */
 	enum rewrite_class klass;
 	unsigned flags;
-	struct str address;   /* standard form: user@fully.qualified */
+	struct str address; /* standard form: user@fully.qualified */
 	struct str transport; /* master.cf service: "smtp", "local", "error" ... */
-	struct str nexthop;   /* "example.com", "[127.0.0.1]:25", or for error the text */
+	struct str nexthop; /* "example.com", "[127.0.0.1]:25", or for error the text */
 	struct str why;
 };
 

@@ -32,7 +32,8 @@ void wire_put_str(struct buf *b, struct str s);
 /* Send frames. All return 0, or -1 with *e, and release b (where there is one). All may suspend.
  * wire_send: now, in one write where possible, with count descriptors on the first byte (the caller keeps its own copies).
  * wire_send_later: into the stream's output buffer; it leaves with the next write or wire_flush().
- * wire_send_body: head (already a frame's beginning) and body, which is not copied unless it is small enough to leave with its neighbours. */
+ * wire_send_body: head (already a frame's beginning) and body, which is not copied unless it is small enough to leave with its neighbours.
+ */
 #define WIRE_COPY_MAX 16384
 int wire_send(struct stream *s, struct buf *b, const int *fds, size_t count, int64_t deadline, struct err *e);
 int wire_send_later(struct stream *s, struct buf *b, int64_t deadline, struct err *e);

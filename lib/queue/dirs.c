@@ -13,8 +13,14 @@ static const struct {
 	mode_t mode;
 } dirs[] = {
 	{ "maildrop", 0730 }, /* local users' submissions come in through a set-gid command, nobody lists them */
-	{ "incoming", 0700 }, { "active", 0700 }, { "deferred", 0700 }, { "hold", 0700 }, { "corrupt", 0700 }, { "pid", 0755 },
-	{ "private", 0700 }, { "public", 0710 },
+	{ "incoming", 0700 },
+	{ "active", 0700 },
+	{ "deferred", 0700 },
+	{ "hold", 0700 },
+	{ "corrupt", 0700 },
+	{ "pid", 0755 },
+	{ "private", 0700 },
+	{ "public", 0710 },
 };
 
 static int make_dir(const char *queue_dir, const char *name, mode_t mode, struct err *e)
@@ -145,7 +151,8 @@ static int look_in(void *ctx, const char *dir, const char *name)
 
 static bool find_once(struct find *f)
 {
-	static const char *const places[] = { "incoming", "active", "hold", "maildrop", "corrupt" }; /* active before deferred: the way it moves */
+	static const char *const places[] = { "incoming", "active", "hold", "maildrop",
+		"corrupt" }; /* active before deferred: the way it moves */
 	struct err e = ERR_INIT;
 
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {

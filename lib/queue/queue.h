@@ -25,15 +25,15 @@ bool queue_id_valid(struct str id); /* fit for a file name: letters and digits, 
 /* ---- what a message is ---- */
 
 enum { /* queue_message.flags */
-	QUEUE_8BIT = 1,       /* content has bytes above 127 */
-	QUEUE_UTF8 = 2,       /* SMTPUTF8 was requested */
-	QUEUE_DOTS = 4,       /* content has lines that begin with '.' */
+	QUEUE_8BIT = 1, /* content has bytes above 127 */
+	QUEUE_UTF8 = 2, /* SMTPUTF8 was requested */
+	QUEUE_DOTS = 4, /* content has lines that begin with '.' */
 	QUEUE_LONG_LINES = 8, /* content has lines over 998 octets */
 	QUEUE_BODY_8BITMIME = 16, /* the client declared BODY=8BITMIME */
-	QUEUE_HOLD = 32,      /* goes to hold/ */
-	QUEUE_BOUNCE = 64,    /* a notification made by ourselves */
+	QUEUE_HOLD = 32, /* goes to hold/ */
+	QUEUE_BOUNCE = 64, /* a notification made by ourselves */
 	QUEUE_REQUIRETLS = 128,
-	QUEUE_LOCAL = 256     /* submitted on this machine (pickup, bounce, forward) */
+	QUEUE_LOCAL = 256 /* submitted on this machine (pickup, bounce, forward) */
 };
 
 struct queue_client { /* where it came from: for logs, XFORWARD, pipe macros; all may be empty */
@@ -41,24 +41,24 @@ struct queue_client { /* where it came from: for logs, XFORWARD, pipe macros; al
 };
 
 struct queue_rcpt {
-	struct str addr;   /* where it goes, internal form */
-	struct str orig;   /* original recipient as the client gave it, or empty */
-	struct str orcpt;  /* DSN ORCPT, "rfc822;xtext", or empty */
-	int notify;        /* DSN_NOTIFY_* bits */
-	bool done;         /* delivered, bounced and reported, or deleted */
-	uint64_t mark_at;  /* file offset of its state byte; set by load */
-	uint32_t index;    /* position in the envelope */
+	struct str addr; /* where it goes, internal form */
+	struct str orig; /* original recipient as the client gave it, or empty */
+	struct str orcpt; /* DSN ORCPT, "rfc822;xtext", or empty */
+	int notify; /* DSN_NOTIFY_* bits */
+	bool done; /* delivered, bounced and reported, or deleted */
+	uint64_t mark_at; /* file offset of its state byte; set by load */
+	uint32_t index; /* position in the envelope */
 };
 
 struct queue_message {
 	char id[QUEUE_ID_MAX];
 	unsigned flags;
-	int64_t arrival_us;  /* wall clock: when the client's transaction began */
-	struct str sender;   /* internal form; empty: null sender */
+	int64_t arrival_us; /* wall clock: when the client's transaction began */
+	struct str sender; /* internal form; empty: null sender */
 	struct str envid;
-	int ret;             /* DSN_RET_* */
+	int ret; /* DSN_RET_* */
 	struct queue_client client;
-	struct str filter;   /* content filter "transport:nexthop", or empty */
+	struct str filter; /* content filter "transport:nexthop", or empty */
 	struct queue_rcpt *rcpts;
 	size_t rcpt_count;
 	/* where things are in the file */
@@ -92,7 +92,7 @@ int queue_mark_done(int fd, const struct queue_rcpt *first, size_t count, struct
 struct queue_status { /* appended after each attempt; read back for mailq, delay warnings and gatepost cat */
 	uint32_t rcpt_index;
 	int64_t at_us;
-	char action;         /* 's' sent, 'd' deferred, 'b' bounced, 'x' expired, 'w' delay warning sent */
+	char action; /* 's' sent, 'd' deferred, 'b' bounced, 'x' expired, 'w' delay warning sent */
 	struct code code;
 	struct str relay, text;
 };
@@ -108,7 +108,7 @@ int queue_trim_status(int fd, const struct queue_message *m, struct err *e);
 /* ---- directories ---- */
 
 #define QUEUE_BUCKET_S 64 /* seconds of due time that share a directory below deferred/ */
-int queue_make_dirs(const char *queue_dir, struct err *e);      /* create what is missing, modes as documented */
+int queue_make_dirs(const char *queue_dir, struct err *e); /* create what is missing, modes as documented */
 /* "deferred/<8 hex digits of due_s / QUEUE_BUCKET_S>/<id>" relative to the queue directory; the bucket directory is created. */
 int queue_deferred_path(int64_t due_s, const char *id, struct buf *out, struct err *e);
 /* Visit every message file name of one queue ("incoming", "deferred" with all buckets...). fn gets the path below the queue directory

@@ -12,11 +12,11 @@
 #include "lib/base/mem.h"
 #include "lib/queue/codec.h"
 
-#define HEAD_SIZE 12              /* marker, length, checksum */
-#define RECORD_LEAST 28           /* payload with empty texts */
-#define TEXT_MAX 4096             /* of a text; longer ones are cut */
+#define HEAD_SIZE 12 /* marker, length, checksum */
+#define RECORD_LEAST 28 /* payload with empty texts */
+#define TEXT_MAX 4096 /* of a text; longer ones are cut */
 #define AREA_MAX (32u * 1024 * 1024) /* octets of records we look at */
-#define TRIM_EACH 512             /* octets a recipient's latest record may need */
+#define TRIM_EACH 512 /* octets a recipient's latest record may need */
 
 static const char marker[4] = { 'G', 'P', 's', 't' };
 
@@ -160,8 +160,8 @@ static int rewrite_area(int fd, const struct queue_message *m, const struct queu
 	for (uint32_t i = 0; i < count; i++)
 		if (!superseded(last, last_warning, &st[i], i))
 			put_record(&b, &st[i]);
-	r = ftruncate(fd, (off_t)m->status_at) < 0 ? err_errno(e, errno, "cannot shorten status records") :
-						     fs_pwrite_all(fd, b.p, b.n, (off_t)m->status_at, e);
+	r = ftruncate(fd, (off_t)m->status_at) < 0 ? err_errno(e, errno, "cannot shorten status records")
+						   : fs_pwrite_all(fd, b.p, b.n, (off_t)m->status_at, e);
 	buf_done(&b);
 	mem_free(last);
 	mem_free(last_warning);

@@ -86,7 +86,9 @@ static void start(const struct conf *c)
 /* RFC 3461 section 4.1; without NOTIFY failures and delays are reported, successes not. */
 static bool wanted(enum bounce_kind kind, int notify)
 {
-	static const int bits[] = { [BOUNCE_FAILURE] = DSN_NOTIFY_FAILURE, [BOUNCE_DELAY] = DSN_NOTIFY_DELAY, [BOUNCE_SUCCESS] = DSN_NOTIFY_SUCCESS };
+	static const int bits[] = {
+		[BOUNCE_FAILURE] = DSN_NOTIFY_FAILURE, [BOUNCE_DELAY] = DSN_NOTIFY_DELAY, [BOUNCE_SUCCESS] = DSN_NOTIFY_SUCCESS
+	};
 
 	if (notify == DSN_NOTIFY_NONE)
 		return kind != BOUNCE_SUCCESS;
@@ -188,8 +190,8 @@ static int tell_sender(const struct bounce_request *r, struct arena *a, char id[
 }
 
 /* double: the sender cannot be told, so the postmaster gets the message itself. */
-static int tell_postmaster(const struct bounce_request *r, const char *recipient_param, bool whole, struct arena *a, char id[QUEUE_ID_MAX],
-	struct err *e)
+static int tell_postmaster(
+	const struct bounce_request *r, const char *recipient_param, bool whole, struct arena *a, char id[QUEUE_ID_MAX], struct err *e)
 {
 	const struct bounce_rcpt **rcpts = arena_alloc(a, (r->rcpt_count + 1) * sizeof *rcpts);
 	struct notice n = { .rcpts = rcpts, .rcpt_count = r->rcpt_count, .to_postmaster = true };
@@ -272,7 +274,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	struct asker one = { .stream = s };
 
-	(void)peer;     /* qmgr */
+	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
 	list_add_tail(&askers, &one.node);
 	while (serve_one(s))

@@ -152,8 +152,8 @@ static void message_id(struct buf *out, const struct notice *n)
 
 	if (gmtime_r(&s, &tm) == NULL)
 		memset(&tm, 0, sizeof tm);
-	buf_addf(out, "Message-Id: <%04d%02d%02d%02d%02d%02d.%.*s@%.*s>\r\n", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-		tm.tm_sec, STRF(n->new_id), STRF(n->hostname));
+	buf_addf(out, "Message-Id: <%04d%02d%02d%02d%02d%02d.%.*s@%.*s>\r\n", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+		tm.tm_min, tm.tm_sec, STRF(n->new_id), STRF(n->hostname));
 }
 
 static void header(const struct notice *n, struct buf *out)
@@ -245,7 +245,8 @@ static const char *action(const struct notice *n, const struct bounce_rcpt *r)
 /* What the remote host answered, out of "host H said: 550 ... (in reply to RCPT TO command)"; empty when it did not. */
 static struct str remote_words(const struct bounce_rcpt *r)
 {
-	static const struct str said = STR_INIT(" said: "), refused = STR_INIT(" refused to talk to me: "), reply = STR_INIT(" (in reply to ");
+	static const struct str said = STR_INIT(" said: "), refused = STR_INIT(" refused to talk to me: "),
+				reply = STR_INIT(" (in reply to ");
 	ptrdiff_t at = str_find(r->text, said);
 	struct str words;
 
@@ -346,7 +347,10 @@ static void part_message(const struct notice *n, struct buf *out)
 {
 	bool utf8 = (n->about->m.flags & QUEUE_UTF8) != 0;
 
-	next_part(out, n, n->about->kind == BOUNCE_SUCCESS ? "Message Headers" : n->whole ? "Undelivered Message" : "Undelivered Message Headers");
+	next_part(out, n,
+		n->about->kind == BOUNCE_SUCCESS ? "Message Headers"
+		: n->whole                       ? "Undelivered Message"
+						 : "Undelivered Message Headers");
 	if (n->whole)
 		buf_addf(out, "Content-Type: message/%s\r\n", utf8 ? "global" : "rfc822");
 	else

@@ -14,14 +14,14 @@ struct notice {
 	const struct bounce_rcpt *const *rcpts; /* the ones this notification is about */
 	size_t rcpt_count;
 	struct str mail_name, hostname, origin;
-	bool old_from;        /* header_from_format = obsolete */
-	struct str from;      /* template's From, or empty */
+	bool old_from; /* header_from_format = obsolete */
+	struct str from; /* template's From, or empty */
 	struct str subject;
-	struct str charset;   /* of text */
-	struct str text;      /* template text, LF line ends, variables replaced; empty in a copy for the postmaster */
+	struct str charset; /* of text */
+	struct str text; /* template text, LF line ends, variables replaced; empty in a copy for the postmaster */
 	struct str to;
 	bool to_postmaster;
-	bool whole;           /* the whole message is returned, else its header block */
+	bool whole; /* the whole message is returned, else its header block */
 	struct str new_id;
 	struct str references, in_reply_to; /* of a threaded notification, or empty */
 	int64_t now_us;

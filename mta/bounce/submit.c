@@ -13,7 +13,7 @@
 #define SUBMIT_MS 100000
 #define CHUNK 65536
 #define HEADER_MAX (128 * 1024) /* octets of a header block that is returned alone */
-#define TRIES 3                 /* connections that turn out to be stale */
+#define TRIES 3 /* connections that turn out to be stale */
 
 static struct pool *pool;
 static unsigned filter_flags; /* what cleanup does, or leaves, with mail of our own */
@@ -122,8 +122,8 @@ static void make_envelope(const struct notice *n, struct str from, struct arena 
 	buf_done(&received);
 }
 
-static int submit_once(const struct notice *n, const struct cleanup_request *r, struct arena *a, bool *reused, struct cleanup_answer *answer,
-	struct err *e)
+static int submit_once(const struct notice *n, const struct cleanup_request *r, struct arena *a, bool *reused,
+	struct cleanup_answer *answer, struct err *e)
 {
 	struct stream *s = pool_get(pool, deadline_in(SUBMIT_MS), reused, e);
 

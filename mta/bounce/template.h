@@ -6,7 +6,8 @@
 #include "lib/conf/conf.h"
 #include "lib/proto/bounce.h"
 
-struct template {
+struct template
+{
 	struct str from, subject, postmaster_subject, charset;
 	struct str text; /* LF line ends, $variables as written */
 };

@@ -15,10 +15,10 @@
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 
-#define WEIGHT_SHARE 20          /* one message takes no more than this part of the recipient limit */
+#define WEIGHT_SHARE 20 /* one message takes no more than this part of the recipient limit */
 #define WEIGHT_LEAST 10
 #define FINISHERS_MAX 4
-#define INCOMPLETE_MAX_S 86400   /* a file that is no message by then never will be */
+#define INCOMPLETE_MAX_S 86400 /* a file that is no message by then never will be */
 
 /* Retries may not crowd out new mail: a fifth of the places is kept for it. */
 bool active_has_room(enum source source)

@@ -10,7 +10,7 @@
 #define CONNECT_MS 30000
 #define REQUEST_MS 60000
 #define ANSWER_MS (5 * 3600 * 1000) /* an agent's own limits end a delivery long before */
-#define TRIES 3                     /* connections that turn out to be stale */
+#define TRIES 3 /* connections that turn out to be stale */
 
 enum attempt { ATTEMPT_DONE, ATTEMPT_UNAVAILABLE, ATTEMPT_BROKEN };
 
@@ -18,8 +18,12 @@ static void make_request(const struct batch *b, struct deliver_request *r)
 {
 	struct message *m = b->peer->job->msg;
 
-	*r = (struct deliver_request){ .m = m->m, .nexthop = b->peer->nexthop, .active_us = m->active_us, .start_us = clock_wall_us(),
-		.soft_bounce = qmgr.set.soft_bounce, .fd = m->fd };
+	*r = (struct deliver_request){ .m = m->m,
+		.nexthop = b->peer->nexthop,
+		.active_us = m->active_us,
+		.start_us = clock_wall_us(),
+		.soft_bounce = qmgr.set.soft_bounce,
+		.fd = m->fd };
 	r->m.rcpts = arena_alloc(m->life, b->count * sizeof *r->m.rcpts);
 	r->m.rcpt_count = b->count;
 	for (size_t i = 0; i < b->count; i++)
@@ -58,7 +62,9 @@ static enum attempt attempt(struct batch *b, struct deliver_answer *answer, stru
 
 static void record(struct batch *b, const struct deliver_answer *answer)
 {
-	static const enum fate fates[] = { [DELIVER_SENT] = FATE_SENT, [DELIVER_DEFERRED] = FATE_DEFERRED, [DELIVER_BOUNCED] = FATE_BOUNCED };
+	static const enum fate fates[] = {
+		[DELIVER_SENT] = FATE_SENT, [DELIVER_DEFERRED] = FATE_DEFERRED, [DELIVER_BOUNCED] = FATE_BOUNCED
+	};
 	struct message *m = b->peer->job->msg;
 
 	for (size_t i = 0; i < b->count; i++) {

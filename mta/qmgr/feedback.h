@@ -19,7 +19,7 @@ struct feedback {
 struct feedback_rules {
 	struct feedback positive, negative;
 	unsigned initial, limit; /* limit 0: none */
-	double cohort_limit;     /* 0: never down */
+	double cohort_limit; /* 0: never down */
 };
 
 struct concurrency {

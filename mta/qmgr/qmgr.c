@@ -1,7 +1,6 @@
-/* mta/qmgr/qmgr.c - the queue manager: decides which message is tried when, by which agent, with how many at once; the only writer of a queue
- * file after cleanup.
- * Security: takes notices from cleanup and commands from the operator's programs on public/qmgr, and answers from delivery agents; reads queue
- * files, which it treats as untrusted. Runs as mail_owner, talks to nobody outside, delivers nothing itself.
+/* mta/qmgr/qmgr.c - the queue manager: decides which message is tried when, by which agent, with how many at once; the only writer of a
+ * queue file after cleanup. Security: takes notices from cleanup and commands from the operator's programs on public/qmgr, and answers from
+ * delivery agents; reads queue files, which it treats as untrusted. Runs as mail_owner, talks to nobody outside, delivers nothing itself.
  */
 #include "mta/qmgr/qmgr.h"
 
@@ -123,7 +122,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	struct listener l = { .stream = s };
 
-	(void)peer;     /* a local process */
+	(void)peer; /* a local process */
 	(void)listener; /* there is one */
 	list_add_tail(&listeners, &l.node);
 	while (serve_one(s))

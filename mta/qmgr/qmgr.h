@@ -33,18 +33,18 @@ struct settings { /* main.cf, read once */
 };
 
 enum fate { /* of a recipient in this round */
-	FATE_NONE,     /* no answer yet */
+	FATE_NONE, /* no answer yet */
 	FATE_SENT,
 	FATE_DEFERRED,
-	FATE_BOUNCED,  /* the sender is still to be told */
+	FATE_BOUNCED, /* the sender is still to be told */
 	FATE_REPORTED, /* the sender was told */
-	FATE_SAME      /* a second time the same address */
+	FATE_SAME /* a second time the same address */
 };
 
 struct outcome {
 	enum fate fate;
-	bool marked;     /* its state byte says done */
-	bool expired;    /* reported because its time was up */
+	bool marked; /* its state byte says done */
+	bool expired; /* reported because its time was up */
 	bool dsn_passed;
 	struct code code;
 	struct str relay, text, remote_mta;
@@ -58,15 +58,15 @@ struct message {
 	struct outcome *outcomes; /* one a recipient */
 	int fd;
 	enum source source;
-	bool flushed;      /* taken up by an explicit flush */
-	bool warned;       /* the sender knows about the delay */
-	bool ending;       /* active_settled() is at work */
-	size_t weight;     /* what it counts against the limit of recipients */
-	size_t unsettled;  /* recipients without a fate */
+	bool flushed; /* taken up by an explicit flush */
+	bool warned; /* the sender knows about the delay */
+	bool ending; /* active_settled() is at work */
+	size_t weight; /* what it counts against the limit of recipients */
+	size_t unsettled; /* recipients without a fate */
 	unsigned in_flight; /* deliveries, and recipient_assign() */
 	int64_t active_us;
 	struct list peers; /* not yet wholly started */
-	struct list node;  /* in qmgr.finishing */
+	struct list node; /* in qmgr.finishing */
 };
 
 struct dest {
@@ -74,9 +74,9 @@ struct dest {
 	struct str key;
 	struct concurrency c;
 	unsigned busy;
-	struct list peers;   /* all with batches not yet started */
+	struct list peers; /* all with batches not yet started */
 	struct list waiting; /* those of them that found no room */
-	int64_t dead_until;  /* monotonic ms; 0: alive */
+	int64_t dead_until; /* monotonic ms; 0: alive */
 	struct code dead_code;
 	char *dead_text;
 };
@@ -84,13 +84,13 @@ struct dest {
 struct transport {
 	char *name;
 	struct feedback_rules rules;
-	size_t rcpt_limit;       /* per delivery; 0: none */
-	unsigned process_limit;  /* 0: none */
+	size_t rcpt_limit; /* per delivery; 0: none */
+	unsigned process_limit; /* 0: none */
 	unsigned busy;
 	int64_t dest_delay_ms, delay_ms;
 	struct pool *pool;
 	struct map *dests;
-	struct list jobs;        /* with a ready peer, in the order of their turn */
+	struct list jobs; /* with a ready peer, in the order of their turn */
 	int64_t dead_until;
 	const char *dead_text;
 };
@@ -103,13 +103,13 @@ struct job {
 };
 
 struct peer {
-	struct list node;    /* in job.ready or dest.waiting */
+	struct list node; /* in job.ready or dest.waiting */
 	struct list of_dest, of_message;
 	struct job *job;
 	struct dest *dest;
 	struct str nexthop;
 	struct list batches;
-	struct batch *open;  /* the last one, while recipients are added */
+	struct batch *open; /* the last one, while recipients are added */
 };
 
 struct batch {
@@ -124,18 +124,18 @@ struct qmgr { /* the process's state */
 	const struct conf *conf;
 	struct rewrite_client *rewrite;
 	struct pool *bounce;
-	struct map *messages;   /* by id: everything that is in memory */
-	size_t weight;          /* sum of the messages' */
+	struct map *messages; /* by id: everything that is in memory */
+	size_t weight; /* sum of the messages' */
 	struct map *transports;
-	struct list finishing;  /* messages settled outside a delivery */
+	struct list finishing; /* messages settled outside a delivery */
 	unsigned finishers;
-	struct waitq room;      /* wakes who waits for the active limit */
+	struct waitq room; /* wakes who waits for the active limit */
 	struct fiber *scanner;
-	bool want_incoming;     /* something in incoming/ was not taken up */
-	bool want_active;       /* something in active/ was locked */
+	bool want_incoming; /* something in incoming/ was not taken up */
+	bool want_active; /* something in active/ was locked */
 	bool forget_dead;
-	int64_t flush_us;       /* wall clock of a flush request that is still to be served, or 0 */
-	int64_t next_due_s;     /* earliest known due time in deferred/ */
+	int64_t flush_us; /* wall clock of a flush request that is still to be served, or 0 */
+	int64_t next_due_s; /* earliest known due time in deferred/ */
 	int lock_fd;
 	bool draining;
 };
@@ -146,20 +146,20 @@ extern struct qmgr qmgr;
 void settings_read(const struct conf *c);
 /* scan.c */
 void scan_start(void);
-void scan_kick(void);                                  /* look at the directories now */
+void scan_kick(void); /* look at the directories now */
 void scan_flush(void);
-void scan_flush_id(const char *id);                    /* Suspends. */
+void scan_flush_id(const char *id); /* Suspends. */
 /* active.c */
 bool active_has_room(enum source source);
-void active_take_notice(struct arena *a, const struct queue_message *m, int fd);  /* Suspends. Owns a and fd. */
+void active_take_notice(struct arena *a, const struct queue_message *m, int fd); /* Suspends. Owns a and fd. */
 void active_take_file(const char *path, const char *id, enum source source, bool flushed); /* Suspends. */
 void active_settle(struct message *m, size_t rcpt, enum fate fate);
-void active_settled(struct message *m);                /* Suspends. Ends m when nothing is left open. */
-void active_finish_later(struct message *m);           /* the same in a fiber of its own */
-void active_release(struct message *m);                /* forget m, close its file */
-void active_drop_idle(void);                           /* draining: what has no delivery running */
+void active_settled(struct message *m); /* Suspends. Ends m when nothing is left open. */
+void active_finish_later(struct message *m); /* the same in a fiber of its own */
+void active_release(struct message *m); /* forget m, close its file */
+void active_drop_idle(void); /* draining: what has no delivery running */
 /* recipient.c */
-void recipient_assign(struct message *m);              /* Suspends. */
+void recipient_assign(struct message *m); /* Suspends. */
 void recipient_defer(struct message *m, size_t rcpt, struct code code, struct str text); /* here and now, with log line */
 /* transport.c */
 struct transport *transport_get(struct str name);
@@ -176,15 +176,15 @@ void dest_failed(struct dest *d, struct code code, struct str text);
 void dest_defer_all(struct dest *d, struct code code, const char *text);
 void dest_free_if_idle(struct dest *d);
 /* sched.c */
-void sched_ready(struct peer *p);                      /* p has batches: let it take part */
-void sched_wake(struct dest *d);                       /* room may have come up */
-void sched_forget(struct peer *p);                     /* out of all lists */
-void sched_run(struct transport *t);                   /* start what can be started */
+void sched_ready(struct peer *p); /* p has batches: let it take part */
+void sched_wake(struct dest *d); /* room may have come up */
+void sched_forget(struct peer *p); /* out of all lists */
+void sched_run(struct transport *t); /* start what can be started */
 void sched_release(struct transport *t, struct dest *d); /* room at d, perhaps at t */
 /* deliver.c */
 void deliver_start(struct batch *b);
 /* retry.c */
-void retry_finish(struct message *m);                  /* Suspends. All recipients have a fate: report, defer or remove. */
+void retry_finish(struct message *m); /* Suspends. All recipients have a fate: report, defer or remove. */
 void retry_mark(struct message *m, const uint32_t *rcpts, size_t count); /* state bytes of those that are finished */
 
 #endif

@@ -1,5 +1,5 @@
-/* mta/qmgr/recipient.c - where do a message's recipients go? Each is resolved, then they are sorted into delivery requests: by transport, by
- * destination, as many in one as the transport takes.
+/* mta/qmgr/recipient.c - where do a message's recipients go? Each is resolved, then they are sorted into delivery requests: by transport,
+ * by destination, as many in one as the transport takes.
  */
 #include "mta/qmgr/qmgr.h"
 
@@ -20,7 +20,7 @@ struct sorting { /* of one message's recipients into peers */
 	struct message *msg;
 	struct route *routes;
 	struct map *peers; /* by transport and destination; NULL for a single recipient */
-	struct map *seen;  /* addresses, lower case */
+	struct map *seen; /* addresses, lower case */
 	struct buf key;
 	struct job *jobs[64];
 	size_t job_count;
@@ -30,7 +30,9 @@ struct sorting { /* of one message's recipients into peers */
 
 static void settle_here(struct message *m, size_t rcpt, enum fate fate, struct code code, struct str text)
 {
-	struct deliver_request r = { .m = m->m, .active_us = m->active_us, .start_us = clock_wall_us(), .soft_bounce = qmgr.set.soft_bounce };
+	struct deliver_request r = {
+		.m = m->m, .active_us = m->active_us, .start_us = clock_wall_us(), .soft_bounce = qmgr.set.soft_bounce
+	};
 	struct deliver_result res = { .code = code, .relay = STR("none"), .text = text };
 	struct outcome *o = &m->outcomes[rcpt];
 

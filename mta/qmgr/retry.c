@@ -1,5 +1,5 @@
-/* mta/qmgr/retry.c - the end of a round: tell the sender what failed, keep what is to be tried again, remove what is finished. Recipients are
- * finished only after bounce has queued its notification.
+/* mta/qmgr/retry.c - the end of a round: tell the sender what failed, keep what is to be tried again, remove what is finished. Recipients
+ * are finished only after bounce has queued its notification.
  */
 #include "mta/qmgr/qmgr.h"
 
@@ -17,8 +17,8 @@
 
 #define BOUNCE_MS 120000
 #define BOUNCE_TRIES 3
-#define JUMP_US (60 * 1000000LL)         /* a wall clock that leaps further than this is not believed ... */
-#define BELIEVE_MS (3600 * 1000)         /* ... before it has stood for so long */
+#define JUMP_US (60 * 1000000LL) /* a wall clock that leaps further than this is not believed ... */
+#define BELIEVE_MS (3600 * 1000) /* ... before it has stood for so long */
 
 /* ---- how old is a message? ---- */
 
@@ -94,7 +94,8 @@ static int bounce_once(const struct bounce_request *r, struct arena *a, bool *re
 		*reused = false;
 		return -1;
 	}
-	if (bounce_send_request(s, r, deadline_in(BOUNCE_MS), e) < 0 || bounce_receive_answer(s, a, &done, &id, deadline_in(BOUNCE_MS), e) < 0) {
+	if (bounce_send_request(s, r, deadline_in(BOUNCE_MS), e) < 0 ||
+		bounce_receive_answer(s, a, &done, &id, deadline_in(BOUNCE_MS), e) < 0) {
 		pool_drop(qmgr.bounce, s);
 		return -1;
 	}
@@ -116,8 +117,8 @@ static bool tell(struct message *m, enum bounce_kind kind, which_fn *which)
 		const struct outcome *o = &m->outcomes[i];
 
 		if (which(m, i))
-			r.rcpts[r.rcpt_count++] = (struct bounce_rcpt){ m->m.rcpts[i], o->code, o->relay, o->text, o->remote_mta,
-				o->remote_mta.n > 0 };
+			r.rcpts[r.rcpt_count++] =
+				(struct bounce_rcpt){ m->m.rcpts[i], o->code, o->relay, o->text, o->remote_mta, o->remote_mta.n > 0 };
 	}
 	if (r.rcpt_count == 0)
 		return true;
@@ -230,8 +231,8 @@ struct keep { /* one offloaded job: append history, set the due time, move */
 	struct queue_status *history;
 	size_t history_count;
 	int64_t due_s;
-	int error;      /* of the move */
-	struct err e;   /* the first trouble that does not matter */
+	int error; /* of the move */
+	struct err e; /* the first trouble that does not matter */
 };
 
 static void collect_history(struct keep *k, bool warned)

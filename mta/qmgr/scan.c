@@ -1,5 +1,5 @@
-/* mta/qmgr/scan.c - messages found in the directories: active/ and incoming/ at start (whatever a crash left there), incoming/ again when notices
- * were declined or lost, and those buckets of deferred/ that are due. The rest of deferred/ is never looked at.
+/* mta/qmgr/scan.c - messages found in the directories: active/ and incoming/ at start (whatever a crash left there), incoming/ again when
+ * notices were declined or lost, and those buckets of deferred/ that are due. The rest of deferred/ is never looked at.
  */
 #include "mta/qmgr/qmgr.h"
 
@@ -13,11 +13,11 @@
 #include "lib/base/mem.h"
 
 #define LOADERS_MAX 8
-#define YOUNG_S 3            /* a file in incoming/ is left to its notice for so long */
+#define YOUNG_S 3 /* a file in incoming/ is left to its notice for so long */
 #define LOCKED_RETRY_MS 10000 /* how soon a locked file in active/ is looked at again */
 #define SWEEP_MS 60000
-#define LEAST_WAIT_MS 500    /* between two looks */
-#define FOUND_MAX 1000000    /* names held in memory at once */
+#define LEAST_WAIT_MS 500 /* between two looks */
+#define FOUND_MAX 1000000 /* names held in memory at once */
 
 struct found {
 	char id[QUEUE_ID_MAX];
@@ -25,13 +25,13 @@ struct found {
 };
 
 struct find { /* one offloaded look into a directory */
-	const char *queue;      /* "incoming", "active", or NULL: deferred */
+	const char *queue; /* "incoming", "active", or NULL: deferred */
 	int64_t now_s, flush_us;
 	struct found *found;
 	size_t count, cap;
 	char (*buckets)[9];
 	size_t bucket_count, bucket_cap;
-	int64_t next_due_s;     /* 0: none seen */
+	int64_t next_due_s; /* 0: none seen */
 	bool young;
 	struct err e;
 };

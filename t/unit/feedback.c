@@ -34,7 +34,8 @@ static void test_texts(void)
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
 		struct feedback f = { 7, FEEDBACK_FIXED };
 
-		ok(feedback_parse(str_z(texts[i].text), &f) == texts[i].good, "'%s' is %s", texts[i].text, texts[i].good ? "fine" : "refused");
+		ok(feedback_parse(str_z(texts[i].text), &f) == texts[i].good, "'%s' is %s", texts[i].text,
+			texts[i].good ? "fine" : "refused");
 		if (texts[i].good)
 			ok(near(feedback_amount(&f, 4), texts[i].at4), "'%s' for a window of 4", texts[i].text);
 		else

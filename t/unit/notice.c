@@ -38,55 +38,64 @@ static struct bounce_request request(enum bounce_kind kind)
 
 static struct notice notice(const struct bounce_request *r, size_t count)
 {
-	return (struct notice){ .about = r, .rcpts = both, .rcpt_count = count, .mail_name = STR("Gatepost"), .hostname = STR("mx.local.test"),
-		.origin = STR("mx.local.test"), .subject = STR("Undelivered Mail Returned to Sender"), .charset = STR("us-ascii"),
-		.text = STR("Sorry.\n"), .to = r->m.sender, .whole = true, .new_id = STR("2A287A767EB"), .now_us = 1795517865000000 };
+	return (struct notice){ .about = r,
+		.rcpts = both,
+		.rcpt_count = count,
+		.mail_name = STR("Gatepost"),
+		.hostname = STR("mx.local.test"),
+		.origin = STR("mx.local.test"),
+		.subject = STR("Undelivered Mail Returned to Sender"),
+		.charset = STR("us-ascii"),
+		.text = STR("Sorry.\n"),
+		.to = r->m.sender,
+		.whole = true,
+		.new_id = STR("2A287A767EB"),
+		.now_us = 1795517865000000 };
 }
 
-static const char reference[] =
-	"Date: Tue, 24 Nov 2026 10:57:45 +0000 (UTC)\r\n"
-	"From: Mail Delivery System <MAILER-DAEMON@mx.local.test>\r\n"
-	"Subject: Undelivered Mail Returned to Sender\r\n"
-	"To: a@x.test\r\n"
-	"Auto-Submitted: auto-replied\r\n"
-	"MIME-Version: 1.0\r\n"
-	"Content-Type: multipart/report; report-type=delivery-status;\r\n"
-	"\tboundary=\"1C2F0A760FC.1795517865/mx.local.test\"\r\n"
-	"Message-Id: <20261124105745.2A287A767EB@mx.local.test>\r\n"
-	"\r\n"
-	"This is a MIME-encapsulated message.\r\n"
-	"\r\n"
-	"--1C2F0A760FC.1795517865/mx.local.test\r\n"
-	"Content-Description: Notification\r\n"
-	"Content-Type: text/plain; charset=us-ascii\r\n"
-	"\r\n"
-	"Sorry.\r\n"
-	"\r\n"
-	"<u@relay.test>: Host or domain name not found. Name service error for\r\n"
-	"    name=relay.test type=A: Host not found\r\n"
-	"\r\n"
-	"--1C2F0A760FC.1795517865/mx.local.test\r\n"
-	"Content-Description: Delivery report\r\n"
-	"Content-Type: message/delivery-status\r\n"
-	"\r\n"
-	"Reporting-MTA: dns; mx.local.test\r\n"
-	"Original-Envelope-Id: env1\r\n"
-	"X-Gatepost-Queue-ID: 1C2F0A760FC\r\n"
-	"X-Gatepost-Sender: rfc822; a@x.test\r\n"
-	"Arrival-Date: Tue, 24 Nov 2026 10:57:45 +0000 (UTC)\r\n"
-	"\r\n"
-	"Final-Recipient: rfc822; u@relay.test\r\n"
-	"Original-Recipient: rfc822;orig@o.test\r\n"
-	"Action: failed\r\n"
-	"Status: 5.4.4\r\n"
-	"Diagnostic-Code: X-Gatepost; Host or domain name not found. Name service error\r\n"
-	"    for name=relay.test type=A: Host not found\r\n"
-	"\r\n"
-	"--1C2F0A760FC.1795517865/mx.local.test\r\n"
-	"Content-Description: Undelivered Message\r\n"
-	"Content-Type: message/rfc822\r\n"
-	"\r\n"
-	"Return-Path: <a@x.test>\r\n";
+static const char reference[] = "Date: Tue, 24 Nov 2026 10:57:45 +0000 (UTC)\r\n"
+				"From: Mail Delivery System <MAILER-DAEMON@mx.local.test>\r\n"
+				"Subject: Undelivered Mail Returned to Sender\r\n"
+				"To: a@x.test\r\n"
+				"Auto-Submitted: auto-replied\r\n"
+				"MIME-Version: 1.0\r\n"
+				"Content-Type: multipart/report; report-type=delivery-status;\r\n"
+				"\tboundary=\"1C2F0A760FC.1795517865/mx.local.test\"\r\n"
+				"Message-Id: <20261124105745.2A287A767EB@mx.local.test>\r\n"
+				"\r\n"
+				"This is a MIME-encapsulated message.\r\n"
+				"\r\n"
+				"--1C2F0A760FC.1795517865/mx.local.test\r\n"
+				"Content-Description: Notification\r\n"
+				"Content-Type: text/plain; charset=us-ascii\r\n"
+				"\r\n"
+				"Sorry.\r\n"
+				"\r\n"
+				"<u@relay.test>: Host or domain name not found. Name service error for\r\n"
+				"    name=relay.test type=A: Host not found\r\n"
+				"\r\n"
+				"--1C2F0A760FC.1795517865/mx.local.test\r\n"
+				"Content-Description: Delivery report\r\n"
+				"Content-Type: message/delivery-status\r\n"
+				"\r\n"
+				"Reporting-MTA: dns; mx.local.test\r\n"
+				"Original-Envelope-Id: env1\r\n"
+				"X-Gatepost-Queue-ID: 1C2F0A760FC\r\n"
+				"X-Gatepost-Sender: rfc822; a@x.test\r\n"
+				"Arrival-Date: Tue, 24 Nov 2026 10:57:45 +0000 (UTC)\r\n"
+				"\r\n"
+				"Final-Recipient: rfc822; u@relay.test\r\n"
+				"Original-Recipient: rfc822;orig@o.test\r\n"
+				"Action: failed\r\n"
+				"Status: 5.4.4\r\n"
+				"Diagnostic-Code: X-Gatepost; Host or domain name not found. Name service error\r\n"
+				"    for name=relay.test type=A: Host not found\r\n"
+				"\r\n"
+				"--1C2F0A760FC.1795517865/mx.local.test\r\n"
+				"Content-Description: Undelivered Message\r\n"
+				"Content-Type: message/rfc822\r\n"
+				"\r\n"
+				"Return-Path: <a@x.test>\r\n";
 
 static void has(const struct buf *b, const char *text, const char *name)
 {
@@ -111,7 +120,8 @@ static void test_reference(void)
 	is_str(buf_str(&b), STR("\r\n--1C2F0A760FC.1795517865/mx.local.test--\r\n"), "its end");
 	buf_clear(&b);
 	notice_received(&n, &b);
-	is_str(buf_str(&b), STR("Received: by mx.local.test (Gatepost)\r\n\tid 2A287A767EB; Tue, 24 Nov 2026 10:57:45 +0000 (UTC)"), "Received");
+	is_str(buf_str(&b), STR("Received: by mx.local.test (Gatepost)\r\n\tid 2A287A767EB; Tue, 24 Nov 2026 10:57:45 +0000 (UTC)"),
+		"Received");
 	buf_done(&b);
 }
 
@@ -126,7 +136,8 @@ static void test_variants(void)
 	n.to_postmaster = true;
 	notice_front(&n, &b);
 	has(&b, "<b@relay.test> (expanded from <alias@x.test>): host mx.relay.test[192.0.2.1]", "what an alias became");
-	has(&b, "Remote-MTA: dns; mx.relay.test\r\nDiagnostic-Code: smtp; 550 5.1.1 <b@relay.test>: unknown\r\n", "the remote host's words");
+	has(&b, "Remote-MTA: dns; mx.relay.test\r\nDiagnostic-Code: smtp; 550 5.1.1 <b@relay.test>: unknown\r\n",
+		"the remote host's words");
 	has(&b, "Original-Recipient: rfc822;alias@x.test\r\n", "original recipient without ORCPT");
 	has(&b, "Content-Description: Undelivered Message Headers\r\nContent-Type: text/rfc822-headers\r\n", "headers only");
 	has(&b, "From: MAILER-DAEMON@mx.local.test (Mail Delivery System)\r\n", "From of old");
@@ -226,7 +237,8 @@ static void test_template(void)
 	struct template t[BOUNCE_SUCCESS + 1] = { 0 };
 	const char *why = "";
 
-	ok(template_parse(STR("# ours\n\nfailure_template = <<EOF\nCharset: utf-8\nFrom: Post <p@x>\nSubject: No\n\nDear $myhostname,\n  sorry\nEOF\n"
+	ok(template_parse(STR("# ours\n\nfailure_template = <<EOF\nCharset: utf-8\nFrom: Post <p@x>\nSubject: No\n\nDear $myhostname,\n  "
+			      "sorry\nEOF\n"
 			      "verify_template = <<X\n\nx\nX\n"),
 		   a, t, &why),
 		"a template file: %s", why);

@@ -1,5 +1,5 @@
-/* t/unit/proto.c - every sentence of the internal protocols, sent by one fiber and received by another over a socket pair; short, long, with
- * descriptors, and malformed.
+/* t/unit/proto.c - every sentence of the internal protocols, sent by one fiber and received by another over a socket pair; short, long,
+ * with descriptors, and malformed.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -75,16 +75,28 @@ static struct queue_rcpt rcpts[2000];
 
 static struct queue_message message(size_t count)
 {
-	struct queue_message m = { .flags = QUEUE_8BIT | QUEUE_UTF8, .arrival_us = 1764000000123456, .sender = STR("s@x.test"),
-		.envid = STR("env"), .ret = DSN_RET_HDRS, .filter = STR("smtp:[127.0.0.1]:10025"), .rcpts = rcpts, .rcpt_count = count,
-		.header_at = 128, .header_size = 1, .body_at = 129, .body_size = 1ull << 40, .envelope_at = 7, .envelope_size = 8, .status_at = 9 };
+	struct queue_message m = { .flags = QUEUE_8BIT | QUEUE_UTF8,
+		.arrival_us = 1764000000123456,
+		.sender = STR("s@x.test"),
+		.envid = STR("env"),
+		.ret = DSN_RET_HDRS,
+		.filter = STR("smtp:[127.0.0.1]:10025"),
+		.rcpts = rcpts,
+		.rcpt_count = count,
+		.header_at = 128,
+		.header_size = 1,
+		.body_at = 129,
+		.body_size = 1ull << 40,
+		.envelope_at = 7,
+		.envelope_size = 8,
+		.status_at = 9 };
 
 	memcpy(m.id, "4cXq2T1z0z1F", 13);
 	m.client.helo = STR("helo.test");
 	m.client.server = STR("192.0.2.1");
 	for (size_t i = 0; i < count; i++)
-		rcpts[i] = (struct queue_rcpt){ STR("r@y.test"), STR("o@y.test"), STR("rfc822;o@y.test"), DSN_NOTIFY_SUCCESS, i == 1, 500 + i,
-			(uint32_t)i };
+		rcpts[i] = (struct queue_rcpt){ STR("r@y.test"), STR("o@y.test"), STR("rfc822;o@y.test"), DSN_NOTIFY_SUCCESS, i == 1,
+			500 + i, (uint32_t)i };
 	return m;
 }
 
@@ -115,7 +127,7 @@ static void is_message(const struct queue_message *got, size_t count)
 static void send_raw(struct stream *s)
 {
 	static const char two[] = "\x05\0\0\0\x2a\x04\0\0\0" /* a frame that promises a longer text than it has */
-				  "\xff\xff\xff\xff";       /* a frame that no buffer should be made for */
+				  "\xff\xff\xff\xff"; /* a frame that no buffer should be made for */
 
 	(void)stream_write(s, str_n(two, sizeof two - 1), SOON);
 	(void)stream_flush(s, SOON);
@@ -152,17 +164,26 @@ static char large[300000];
 static void send_mail(struct stream *s)
 {
 	struct str prepend[2] = { STR("X-A: 1"), STR("X-B: 2") }, bcc[1] = { STR("b@x.test") };
-	struct cleanup_request r = { .flags = CLEANUP_FIX_HEADERS, .m = message(2), .prepend = prepend, .prepend_count = 2,
-		.received = STR("Received: x"), .milters = STR("state"), .bcc = bcc, .bcc_count = 1, .milter_fds = { sample_fd, sample_fd },
+	struct cleanup_request r = { .flags = CLEANUP_FIX_HEADERS,
+		.m = message(2),
+		.prepend = prepend,
+		.prepend_count = 2,
+		.received = STR("Received: x"),
+		.milters = STR("state"),
+		.bcc = bcc,
+		.bcc_count = 1,
+		.milter_fds = { sample_fd, sample_fd },
 		.milter_fd_count = 2 };
 	struct cleanup_answer a;
 	struct err e = ERR_INIT;
 
 	ok(cleanup_send_envelope(s, &r, SOON, &e) == 0 && cleanup_send_content(s, STR("Subject: x\r\n\r\n"), SOON, &e) == 0 &&
-			cleanup_send_content(s, str_n(large, sizeof large), SOON, &e) == 0 && cleanup_send_end(s, QUEUE_DOTS, SOON, &e) == 0,
+			cleanup_send_content(s, str_n(large, sizeof large), SOON, &e) == 0 &&
+			cleanup_send_end(s, QUEUE_DOTS, SOON, &e) == 0,
 		"sent: %s", e.text);
 	ok(cleanup_receive_answer(s, life, &a, SOON, &e) == 0, "answer: %s", e.text);
-	ok(a.code.smtp == 451 && a.code.c == 4 && a.code.s == 3 && a.code.d == 1 && a.size == 12345 && a.discarded, "numbers of the answer");
+	ok(a.code.smtp == 451 && a.code.c == 4 && a.code.s == 3 && a.code.d == 1 && a.size == 12345 && a.discarded,
+		"numbers of the answer");
 	is_str(a.text, STR("Queue file write error"), "text of the answer");
 	r.milter_fd_count = 0;
 	r.m.rcpt_count = 0;
@@ -175,7 +196,10 @@ static void test_cleanup(void)
 	struct sender x;
 	struct stream *s = against(send_mail, &x);
 	struct cleanup_request r;
-	struct cleanup_answer a = { .code = CODE(451, 4, 3, 1), .text = STR("Queue file write error"), .id = STR("4cXq2T1z0z1F"), .size = 12345,
+	struct cleanup_answer a = { .code = CODE(451, 4, 3, 1),
+		.text = STR("Queue file write error"),
+		.id = STR("4cXq2T1z0z1F"),
+		.size = 12345,
 		.discarded = true };
 	enum cleanup_event what = CLEANUP_CONTENT;
 	struct str chunk;
@@ -248,7 +272,8 @@ static void send_notices(struct stream *s)
 
 	for (int i = 0; i < 3; i++) /* in one go: the receiver must not mix up the descriptors */
 		ok(notify_send(s, &m, sample_fd, SOON, &e) == 0, "notice: %s", e.text);
-	ok(notify_send_command(s, NOTIFY_FLUSH, "", SOON, &e) == 0 && notify_send_command(s, NOTIFY_FLUSH_ID, "4cXq2T1z0z1F", SOON, &e) == 0 &&
+	ok(notify_send_command(s, NOTIFY_FLUSH, "", SOON, &e) == 0 &&
+			notify_send_command(s, NOTIFY_FLUSH_ID, "4cXq2T1z0z1F", SOON, &e) == 0 &&
 			notify_send_command(s, NOTIFY_FLUSH_ID, "../../x", SOON, &e) == 0,
 		"commands");
 }
@@ -280,7 +305,8 @@ static void test_notify(void)
 
 static void send_bounce(struct stream *s)
 {
-	struct bounce_rcpt r[1] = { { { .addr = STR("u@x.test"), .index = 7 }, CODE(0, 5, 4, 4), STR("none"), STR("why"), STR("mta"), true } };
+	struct bounce_rcpt r[1] = { { { .addr = STR("u@x.test"), .index = 7 }, CODE(0, 5, 4, 4), STR("none"), STR("why"), STR("mta"),
+		true } };
 	struct bounce_request q = { BOUNCE_DELAY, message(5), r, 1, 99, sample_fd };
 	struct err e = ERR_INIT;
 	struct str id;
@@ -300,7 +326,8 @@ static void test_bounce(void)
 
 	if (!ok(bounce_receive_request(s, life, &q, SOON, &e) == 0, "request: %s", e.text))
 		return;
-	ok(q.kind == BOUNCE_DELAY && q.m.rcpt_count == 0 && q.retry_until_us == 99 && q.rcpt_count == 1 && same_file(q.fd, sample_fd), "request");
+	ok(q.kind == BOUNCE_DELAY && q.m.rcpt_count == 0 && q.retry_until_us == 99 && q.rcpt_count == 1 && same_file(q.fd, sample_fd),
+		"request");
 	ok(str_eqz(q.rcpts[0].text, "why") && q.rcpts[0].rcpt.index == 7 && q.rcpts[0].relayed && q.rcpts[0].code.d == 4, "its recipient");
 	close(q.fd);
 	ok(bounce_send_answer(s, true, STR("NEW"), SOON, &e) == 0, "answered");
@@ -350,7 +377,9 @@ static void answer_all(void *arg)
 	struct err e = ERR_INIT;
 
 	while (rewrite_receive(s, life, &q, SOON, &e) == 0) {
-		struct rewrite_answer a = { .klass = CLASS_RELAY, .address = q.address, .transport = STR("smtp"), .nexthop = STR("x.test") };
+		struct rewrite_answer a = {
+			.klass = CLASS_RELAY, .address = q.address, .transport = STR("smtp"), .nexthop = STR("x.test")
+		};
 
 		asked++;
 		if (str_eqz(q.address, "any@x.test"))
@@ -381,13 +410,10 @@ static const struct {
 	const char *sender, *address;
 	unsigned asks; /* questions that reach the service */
 } asks[] = {
-	{ "a@x.test", "u@x.test", 1 },
-	{ "a@x.test", "u@x.test", 0 },    /* from the cache */
-	{ "b@x.test", "u@x.test", 1 },    /* may depend on the sender */
-	{ "a@x.test", "any@x.test", 1 },
-	{ "b@x.test", "any@x.test", 0 },  /* the service said it does not */
-	{ "a@x.test", "down@x.test", 1 },
-	{ "a@x.test", "down@x.test", 1 }, /* trouble is not kept */
+	{ "a@x.test", "u@x.test", 1 }, { "a@x.test", "u@x.test", 0 }, /* from the cache */
+	{ "b@x.test", "u@x.test", 1 }, /* may depend on the sender */
+	{ "a@x.test", "any@x.test", 1 }, { "b@x.test", "any@x.test", 0 }, /* the service said it does not */
+	{ "a@x.test", "down@x.test", 1 }, { "a@x.test", "down@x.test", 1 }, /* trouble is not kept */
 	{ "a@x.test", "crash@x.test", 2 }, /* asked again on another connection */
 };
 

@@ -22,8 +22,14 @@ static const char header[] = "Subject: x\r\n\r\n", body[] = "hello\r\n.dot\r\n";
 
 static struct queue_message sample(void)
 {
-	struct queue_message m = { .flags = QUEUE_8BIT | QUEUE_LOCAL, .arrival_us = 1764000000123456, .sender = STR("s@x.example"),
-		.envid = STR("env+2B1"), .ret = DSN_RET_HDRS, .filter = STR("smtp:[127.0.0.1]:10025"), .rcpts = rcpts, .rcpt_count = 3 };
+	struct queue_message m = { .flags = QUEUE_8BIT | QUEUE_LOCAL,
+		.arrival_us = 1764000000123456,
+		.sender = STR("s@x.example"),
+		.envid = STR("env+2B1"),
+		.ret = DSN_RET_HDRS,
+		.filter = STR("smtp:[127.0.0.1]:10025"),
+		.rcpts = rcpts,
+		.rcpt_count = 3 };
 
 	m.client.name = STR("mail.x.example");
 	m.client.addr = STR("192.0.2.5");
@@ -184,8 +190,12 @@ static void test_holes(int fd, struct str whole)
 
 static struct queue_status record(uint32_t rcpt, char action, const char *text)
 {
-	return (struct queue_status){ .rcpt_index = rcpt, .at_us = 1764000001000000, .action = action, .code = CODE(450, 4, 2, 1),
-		.relay = STR("mx[192.0.2.1]:25"), .text = str_z(text) };
+	return (struct queue_status){ .rcpt_index = rcpt,
+		.at_us = 1764000001000000,
+		.action = action,
+		.code = CODE(450, 4, 2, 1),
+		.relay = STR("mx[192.0.2.1]:25"),
+		.text = str_z(text) };
 }
 
 static void test_status(int fd, const struct queue_message *m)

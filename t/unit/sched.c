@@ -1,4 +1,5 @@
-/* t/unit/sched.c - whose turn it is: fairness between messages, windows of destinations, process limits. Deliveries are recorded, not made. */
+/* t/unit/sched.c - whose turn it is: fairness between messages, windows of destinations, process limits. Deliveries are recorded, not made.
+ */
 #include "mta/qmgr/qmgr.h"
 
 #include <string.h>
