@@ -23,7 +23,9 @@ static void normalise(struct mail *x, struct header_field *f)
 	struct str value = f->value;
 
 	if (f->name.n + 1 + value.n > set->header_limit) {
-		value = str_sub(value, 0, (size_t)set->header_limit > f->name.n ? (size_t)set->header_limit - f->name.n : 0);
+		size_t name = f->name.n + 1, limit = (size_t)set->header_limit;
+
+		value = str_sub(value, 0, limit > name ? limit - name : 0);
 		while (value.n > 0 && (value.p[value.n - 1] == '\r' || value.p[value.n - 1] == '\n'))
 			value.n--;
 	} else if (f->text.n == f->name.n + 1 + value.n) {
