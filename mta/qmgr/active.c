@@ -1,6 +1,6 @@
 /* mta/qmgr/active.c - a message's time in memory: taken up from a notice or a file, its recipients assigned, ended when all have a fate.
- * While it is here its file lies in active/ and is locked; agents hold the same open file, so the lock outlives this process as long as a
- * delivery runs.
+ * While it is here its file is locked; agents hold the same open file, so the lock outlives this process as long as a delivery runs.
+ * A new message stays in incoming/ for the first second: most are gone by then, and a rename is not worth it for them.
  */
 #include "mta/qmgr/qmgr.h"
 
@@ -12,12 +12,15 @@
 #include <unistd.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 
 #define WEIGHT_SHARE 20 /* one message takes no more than this part of the recipient limit */
 #define WEIGHT_LEAST 10
 #define FINISHERS_MAX 4
+#define SLOW_US 1000000 /* after so long a new message moves to active/ */
+#define MOVE_MAX 256 /* in one go */
 #define INCOMPLETE_MAX_S 86400 /* a file that is no message by then never will be */
 
 /* Retries may not crowd out new mail: a fifth of the places is kept for it. */
@@ -38,7 +41,7 @@ static struct message *message_new(struct arena *a, const struct queue_message *
 	m->life = a;
 	m->m = *qm;
 	m->fd = fd;
-	m->source = source;
+	m->moved = source != SOURCE_INCOMING;
 	m->active_us = clock_wall_us();
 	m->outcomes = arena_alloc(a, (qm->rcpt_count + 1) * sizeof *m->outcomes);
 	for (size_t i = 0; i < qm->rcpt_count; i++) {
@@ -64,14 +67,6 @@ static void begin(struct message *m)
 	recipient_assign(m);
 }
 
-/* "<dir>/<id>", in a. */
-static const char *queue_path(struct arena *a, const char *dir, const char *id)
-{
-	struct str s = arena_printf(a, "%s/%s", dir, id);
-
-	return arena_z(a, s);
-}
-
 /* ---- from a notice ---- */
 
 static void decline(struct arena *a, int fd)
@@ -80,23 +75,23 @@ static void decline(struct arena *a, int fd)
 	arena_free(a);
 }
 
+/* Its file may be gone when a scan was faster than the notice: delivered, deferred, or moved by the operator. */
+static bool still_new(const char *id)
+{
+	char path[sizeof "incoming/" + QUEUE_ID_MAX];
+
+	(void)snprintf(path, sizeof path, "incoming/%s", id);
+	return fs_exists(path);
+}
+
 void active_take_notice(struct arena *a, const struct queue_message *qm, int fd)
 {
 	bool known = map_get(qmgr.messages, str_z(qm->id)) != NULL;
 
-	if (qmgr.lock_fd < 0 || qmgr.draining || known || (qm->flags & QUEUE_HOLD)) {
+	if (qmgr.lock_fd < 0 || qmgr.draining || known || (qm->flags & QUEUE_HOLD) || !still_new(qm->id)) {
 		decline(a, fd);
-	} else if (!active_has_room(SOURCE_INCOMING)) {
+	} else if (!active_has_room(SOURCE_INCOMING) || flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		qmgr.want_incoming = true; /* the scan takes it up when there is room */
-		decline(a, fd);
-	} else if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		qmgr.want_incoming = true;
-		decline(a, fd);
-	} else if (rename(queue_path(a, "incoming", qm->id), queue_path(a, "active", qm->id)) < 0) {
-		if (errno != ENOENT) { /* gone: a scan was faster, or the operator */
-			log_warn("cannot move incoming/%s to active: %s", qm->id, strerror(errno));
-			qmgr.want_incoming = true;
-		}
 		decline(a, fd);
 	} else {
 		begin(message_new(a, qm, fd, SOURCE_INCOMING));
@@ -160,7 +155,7 @@ static void take_run(void *arg)
 	}
 	if (t->want_status)
 		look_for_warning(t);
-	if (t->source != SOURCE_ACTIVE && rename(t->path, t->active) < 0) {
+	if (t->source == SOURCE_DEFERRED && rename(t->path, t->active) < 0) {
 		t->result = errno == ENOENT ? TAKEN_GONE : TAKEN_TROUBLE;
 		(void)err_errno(&t->e, errno, "cannot move %s to active", t->path);
 	}
@@ -195,15 +190,20 @@ static void put_aside(const struct take *t)
 	}
 }
 
+static void look_again(enum source source)
+{
+	qmgr.want_active = qmgr.want_active || source != SOURCE_DEFERRED;
+}
+
 /* Nothing to deliver came of it. */
 static void take_failed(struct take *t)
 {
 	if (t->result == TAKEN_LOCKED && map_get(qmgr.messages, str_z(t->id)) == NULL) {
 		log_info("%s: skipped, still being delivered", t->id);
-		qmgr.want_active = qmgr.want_active || t->source == SOURCE_ACTIVE;
+		look_again(t->source);
 	} else if (t->result == TAKEN_TROUBLE) {
 		log_warn("%s: %s", t->id, t->e.text);
-		qmgr.want_active = qmgr.want_active || t->source == SOURCE_ACTIVE;
+		look_again(t->source);
 	} else if (t->result == TAKEN_BAD) {
 		put_aside(t);
 	}
@@ -233,6 +233,47 @@ void active_take_file(const char *path, const char *id, enum source source, bool
 	m->flushed = flushed;
 	m->warned = t.warned;
 	begin(m);
+}
+
+/* ---- moving ---- */
+
+struct move { /* one offloaded job */
+	char ids[MOVE_MAX][QUEUE_ID_MAX];
+	size_t count;
+};
+
+/* A message that ends meanwhile is looked for under both names. */
+static void move_run(void *arg)
+{
+	struct move *v = arg;
+
+	for (size_t i = 0; i < v->count; i++) {
+		char from[sizeof "incoming/" + QUEUE_ID_MAX], to[sizeof "active/" + QUEUE_ID_MAX];
+
+		(void)snprintf(from, sizeof from, "incoming/%s", v->ids[i]);
+		(void)snprintf(to, sizeof to, "active/%s", v->ids[i]);
+		(void)rename(from, to); /* gone, or a full disk: it stays, which is as good */
+	}
+}
+
+void active_move_slow(void)
+{
+	int64_t before_us = clock_wall_us() - SLOW_US;
+	struct move v = { .count = 0 };
+	struct str id;
+	size_t at = 0;
+	void *value;
+
+	while (v.count < MOVE_MAX && map_next(qmgr.messages, &at, &id, &value)) {
+		struct message *m = value;
+
+		if (m->moved || m->ending || m->active_us > before_us)
+			continue;
+		m->moved = true;
+		memcpy(v.ids[v.count++], m->m.id, QUEUE_ID_MAX);
+	}
+	if (v.count > 0)
+		offload(move_run, &v);
 }
 
 /* ---- settling ---- */

@@ -57,10 +57,10 @@ struct message {
 	struct queue_message m;
 	struct outcome *outcomes; /* one a recipient */
 	int fd;
-	enum source source;
 	bool flushed; /* taken up by an explicit flush */
 	bool warned; /* the sender knows about the delay */
 	bool ending; /* active_settled() is at work */
+	bool moved; /* into active/; before that it is still in incoming/ */
 	size_t weight; /* what it counts against the limit of recipients */
 	size_t unsettled; /* recipients without a fate */
 	unsigned in_flight; /* deliveries, and recipient_assign() */
@@ -132,7 +132,7 @@ struct qmgr { /* the process's state */
 	struct waitq room; /* wakes who waits for the active limit */
 	struct fiber *scanner;
 	bool want_incoming; /* something in incoming/ was not taken up */
-	bool want_active; /* something in active/ was locked */
+	bool want_active; /* something in active/ or incoming/ was locked */
 	bool forget_dead;
 	int64_t flush_us; /* wall clock of a flush request that is still to be served, or 0 */
 	int64_t next_due_s; /* earliest known due time in deferred/ */
@@ -157,6 +157,7 @@ void active_settle(struct message *m, size_t rcpt, enum fate fate);
 void active_settled(struct message *m); /* Suspends. Ends m when nothing is left open. */
 void active_finish_later(struct message *m); /* the same in a fiber of its own */
 void active_release(struct message *m); /* forget m, close its file */
+void active_move_slow(void); /* Suspends. Into active/ what has been here for a while. */
 void active_drop_idle(void); /* draining: what has no delivery running */
 /* recipient.c */
 void recipient_assign(struct message *m); /* Suspends. */

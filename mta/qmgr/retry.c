@@ -200,15 +200,42 @@ static void mark_all(struct message *m)
 	retry_mark(m, all, m->m.rcpt_count);
 }
 
+/* Apply to the message's file, which lies in active/ or, when it is new, in incoming/. `to` NULL: unlink. Returns errno, or 0. */
+static int change_name(const struct message *m, const char *to)
+{
+	static const char *const dirs[] = { "incoming", "active", "incoming" }; /* it may be moving to active/ right now */
+	int error = ENOENT;
+
+	for (int i = m->moved ? 1 : 0; i < 3 && error == ENOENT; i++) {
+		char from[sizeof "incoming/" + QUEUE_ID_MAX];
+
+		(void)snprintf(from, sizeof from, "%s/%s", dirs[i], m->m.id);
+		error = (to == NULL ? unlink(from) : rename(from, to)) < 0 ? errno : 0;
+	}
+	return error;
+}
+
+struct removal { /* one offloaded job */
+	struct message *msg;
+	int error;
+};
+
+static void remove_run(void *arg)
+{
+	struct removal *r = arg;
+
+	r->error = change_name(r->msg, NULL);
+}
+
 static void remove_message(struct message *m)
 {
-	struct str path = arena_printf(m->life, "active/%s", m->m.id);
+	struct removal r = { .msg = m };
 
-	if (unlink(arena_z(m->life, path)) < 0) {
-		if (errno != ENOENT)
-			log_warn("cannot remove active/%s: %s", m->m.id, strerror(errno));
+	offload(remove_run, &r); /* frees blocks: slow when others sync */
+	if (r.error != 0 && r.error != ENOENT)
+		log_warn("%s: cannot remove the message: %s", m->m.id, strerror(r.error));
+	if (r.error != 0)
 		mark_all(m); /* wherever it is now, nothing is left to do */
-	}
 	log_info("%s: removed", m->m.id);
 }
 
@@ -257,17 +284,15 @@ static void keep_run(void *arg)
 	struct keep *k = arg;
 	struct message *m = k->msg;
 	struct timespec times[2] = { { k->due_s, 0 }, { k->due_s, 0 } };
-	char from[sizeof "active/" + QUEUE_ID_MAX];
 	struct buf to = { 0 };
 
-	(void)snprintf(from, sizeof from, "active/%s", m->m.id);
 	if (queue_trim_status(m->fd, &m->m, &k->e) == 0)
 		(void)queue_append_status(m->fd, k->history, k->history_count, &k->e);
 	k->error = futimens(m->fd, times) < 0 ? errno : 0;
 	if (k->error == 0 && queue_deferred_path(k->due_s, m->m.id, &to, &k->e) < 0)
 		k->error = EIO;
-	if (k->error == 0 && rename(from, buf_z(&to)) < 0)
-		k->error = errno;
+	if (k->error == 0)
+		k->error = change_name(m, buf_z(&to));
 	buf_done(&to);
 }
 
@@ -293,7 +318,7 @@ static void keep_message(struct message *m, bool warned)
 	if (k.e.kind != ERR_NONE)
 		log_warn("%s: %s", m->m.id, k.e.text);
 	if (k.error != 0 && k.error != ENOENT) { /* ENOENT: the operator moved it */
-		log_warn("cannot move active/%s to deferred: %s", m->m.id, strerror(k.error));
+		log_warn("%s: cannot move the message to deferred: %s", m->m.id, strerror(k.error));
 		qmgr.want_active = true;
 	}
 	if (qmgr.next_due_s == 0 || k.due_s < qmgr.next_due_s) {

@@ -17,6 +17,7 @@
 #define LOCKED_RETRY_MS 10000 /* how soon a locked file in active/ is looked at again */
 #define SWEEP_MS 60000
 #define LEAST_WAIT_MS 500 /* between two looks */
+#define MOVE_MS 1000 /* between looks for messages that take long */
 #define FOUND_MAX 1000000 /* names held in memory at once */
 
 struct found {
@@ -282,8 +283,10 @@ static void scanner(void *arg)
 
 	(void)arg; /* there is one scanner */
 	while (!qmgr.draining) {
-		if (qmgr.want_active && passed(&active_at, LOCKED_RETRY_MS))
+		if (qmgr.want_active && passed(&active_at, LOCKED_RETRY_MS)) {
 			scan_active();
+			qmgr.want_incoming = true; /* what was locked may be there as well */
+		}
 		if (passed(&incoming_at, qmgr.set.run_delay_ms) || (qmgr.want_incoming && active_has_room(SOURCE_INCOMING)))
 			scan_incoming();
 		if (passed(&deferred_at, qmgr.set.run_delay_ms) || deferred_due())
@@ -295,11 +298,21 @@ static void scanner(void *arg)
 	qmgr.scanner = NULL;
 }
 
+static void mover(void *arg)
+{
+	(void)arg; /* there is one */
+	while (!qmgr.draining) {
+		fiber_sleep(MOVE_MS);
+		active_move_slow();
+	}
+}
+
 void scan_start(void)
 {
 	waitq_init(&loaders.done);
 	qmgr.want_active = qmgr.want_incoming = true;
 	qmgr.scanner = fiber_start("scanner", scanner, NULL);
+	fiber_start("mover", mover, NULL);
 }
 
 void scan_kick(void)
