@@ -270,7 +270,8 @@ bool reply_text_parse(struct str in, struct code *code, struct buf *text)
 
 bool optneg_parse(struct str payload, struct optneg *out)
 {
-	if (!packet_get_u32(&payload, &out->version) || !packet_get_u32(&payload, &out->actions) || !packet_get_u32(&payload, &out->protocol))
+	if (!packet_get_u32(&payload, &out->version) || !packet_get_u32(&payload, &out->actions) ||
+		!packet_get_u32(&payload, &out->protocol))
 		return false;
 	out->lists = payload;
 	return true;

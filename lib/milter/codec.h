@@ -10,8 +10,8 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-#define PACKET_HEAD 5                     /* length and command byte */
-#define PACKET_CHUNK 65535u               /* libmilter drops the connection when a payload is larger */
+#define PACKET_HEAD 5 /* length and command byte */
+#define PACKET_CHUNK 65535u /* libmilter drops the connection when a payload is larger */
 #define PACKET_REPLY_MAX (16u * 1024 * 1024) /* largest packet taken from a filter */
 
 /* Building: size_t at = packet_begin(&b, 'M'); packet_z(&b, ...); packet_end(&b, at). */
@@ -34,8 +34,8 @@ uint32_t packet_length(const unsigned char head[PACKET_HEAD]);
 struct reply {
 	char command;
 	uint32_t index; /* i m */
-	struct str a;   /* name, address, reason, text, body */
-	struct str b;   /* value, ESMTP arguments (may be missing: empty) */
+	struct str a; /* name, address, reason, text, body */
+	struct str b; /* value, ESMTP arguments (may be missing: empty) */
 };
 
 /* Check a reply's payload against the form its command has. False: no such reply, or malformed. */

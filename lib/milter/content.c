@@ -1,5 +1,5 @@
-/* lib/milter/content.c - headers, body and end of message to each filter in turn. What needs no answer is gathered: with a filter that answers
- * only at the end, the whole message is one write and the verdict one read.
+/* lib/milter/content.c - headers, body and end of message to each filter in turn. What needs no answer is gathered: with a filter that
+ * answers only at the end, the whole message is one write and the verdict one read.
  */
 #include <string.h>
 

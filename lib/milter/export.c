@@ -201,7 +201,8 @@ static void get_filter(struct import *in, struct filter *f, const int *fds, size
 	get_verdict(in, &f->standing);
 	fd = get_u32(in, NO_FD);
 	out = get_str(in);
-	if (in->bad || (fd != NO_FD && (fd >= fd_count || used[fd])) || ((f->state == FILTER_OPEN || f->state == FILTER_PASSED) && fd == NO_FD)) {
+	if (in->bad || (fd != NO_FD && (fd >= fd_count || used[fd])) ||
+		((f->state == FILTER_OPEN || f->state == FILTER_PASSED) && fd == NO_FD)) {
 		in->bad = true;
 		f->state = FILTER_NEW;
 		return;
@@ -247,8 +248,8 @@ static void close_unused(const int *fds, size_t fd_count, const bool *used)
 			close(fds[i]);
 }
 
-struct milter_session *milter_session_import(struct arena *life, struct str text, const int *fds, size_t fd_count, milter_macro_fn *macro,
-	void *macro_ctx, struct err *e)
+struct milter_session *milter_session_import(
+	struct arena *life, struct str text, const int *fds, size_t fd_count, milter_macro_fn *macro, void *macro_ctx, struct err *e)
 {
 	static const struct milter_chain empty = { .count = 0 };
 	static const struct milter_macros none = { .defaults = NULL };

@@ -114,7 +114,8 @@ void filter_answer(struct milter_session *s, struct filter *f, const struct even
 		if (r.command == 'q') /* meant for the end of message, tolerated earlier */
 			hold = true;
 		else if (r.command != 'p') {
-			log_warn("milter %s: unexpected filter response %s after event %s", f->set->endpoint, reply_name(r.command), ev->name);
+			log_warn("milter %s: unexpected filter response %s after event %s", f->set->endpoint, reply_name(r.command),
+				ev->name);
 			filter_fail(f);
 			*v = f->standing;
 			return;

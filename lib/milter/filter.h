@@ -8,24 +8,48 @@
 #include "lib/net/stream.h"
 
 enum { /* action word of the negotiation */
-	ACTION_ADDHDRS = 0x1, ACTION_CHGBODY = 0x2, ACTION_ADDRCPT = 0x4, ACTION_DELRCPT = 0x8, ACTION_CHGHDRS = 0x10,
-	ACTION_QUARANTINE = 0x20, ACTION_CHGFROM = 0x40, ACTION_ADDRCPT_PAR = 0x80, ACTION_SETSYMLIST = 0x100,
+	ACTION_ADDHDRS = 0x1,
+	ACTION_CHGBODY = 0x2,
+	ACTION_ADDRCPT = 0x4,
+	ACTION_DELRCPT = 0x8,
+	ACTION_CHGHDRS = 0x10,
+	ACTION_QUARANTINE = 0x20,
+	ACTION_CHGFROM = 0x40,
+	ACTION_ADDRCPT_PAR = 0x80,
+	ACTION_SETSYMLIST = 0x100,
 	ACTION_ALL = 0x1ff
 };
 
 enum { /* protocol word */
-	WITHOUT_CONNECT = 0x1, WITHOUT_HELO = 0x2, WITHOUT_MAIL = 0x4, WITHOUT_RCPT = 0x8, WITHOUT_BODY = 0x10, WITHOUT_HEADERS = 0x20, WITHOUT_EOH = 0x40,
-	NR_HEADER = 0x80, WITHOUT_UNKNOWN = 0x100, WITHOUT_DATA = 0x200, CAN_SKIP = 0x400, WANT_REJECTED_RCPT = 0x800, NR_CONNECT = 0x1000,
-	NR_HELO = 0x2000, NR_MAIL = 0x4000, NR_RCPT = 0x8000, NR_DATA = 0x10000, NR_UNKNOWN = 0x20000, NR_EOH = 0x40000,
-	NR_BODY = 0x80000, LEADING_SPACE = 0x100000
+	WITHOUT_CONNECT = 0x1,
+	WITHOUT_HELO = 0x2,
+	WITHOUT_MAIL = 0x4,
+	WITHOUT_RCPT = 0x8,
+	WITHOUT_BODY = 0x10,
+	WITHOUT_HEADERS = 0x20,
+	WITHOUT_EOH = 0x40,
+	NR_HEADER = 0x80,
+	WITHOUT_UNKNOWN = 0x100,
+	WITHOUT_DATA = 0x200,
+	CAN_SKIP = 0x400,
+	WANT_REJECTED_RCPT = 0x800,
+	NR_CONNECT = 0x1000,
+	NR_HELO = 0x2000,
+	NR_MAIL = 0x4000,
+	NR_RCPT = 0x8000,
+	NR_DATA = 0x10000,
+	NR_UNKNOWN = 0x20000,
+	NR_EOH = 0x40000,
+	NR_BODY = 0x80000,
+	LEADING_SPACE = 0x100000
 };
 
 enum filter_state {
-	FILTER_NEW,    /* not connected yet */
+	FILTER_NEW, /* not connected yet */
 	FILTER_OPEN,
 	FILTER_PASSED, /* accepted this message: hears nothing more until the next ABORT */
-	FILTER_DONE,   /* gave a verdict on the whole session; closed */
-	FILTER_FAILED  /* closed; its default action stands for the rest of the session */
+	FILTER_DONE, /* gave a verdict on the whole session; closed */
+	FILTER_FAILED /* closed; its default action stands for the rest of the session */
 };
 
 struct verdict { /* a milter_answer with its own text */
@@ -39,12 +63,12 @@ struct filter {
 	const struct milter_settings *set;
 	struct stream *io;
 	enum filter_state state;
-	unsigned version;      /* negotiated */
+	unsigned version; /* negotiated */
 	uint32_t protocol;
-	char skipped;          /* SMFIR_SKIP: no more events of this command until another one was sent */
+	char skipped; /* SMFIR_SKIP: no more events of this command until another one was sent */
 	const char *macros[MILTER_STAGES]; /* lists the filter asked for; NULL: the configured one */
 	struct verdict standing; /* DONE, FAILED: answer to every event */
-	struct buf out;        /* packets not written yet: they leave with the next one that needs an answer */
+	struct buf out; /* packets not written yet: they leave with the next one that needs an answer */
 };
 
 struct milter_session {
@@ -55,20 +79,20 @@ struct milter_session {
 	milter_macro_fn *macro;
 	void *macro_ctx;
 	const struct str *known; /* imported macro values: name, value, name, value ... */
-	size_t known_count;      /* pairs */
+	size_t known_count; /* pairs */
 	bool helo_seen, in_mail, discarded;
 	struct buf text; /* of the current answer */
-	struct buf in;   /* payload of the reply being read */
+	struct buf in; /* payload of the reply being read */
 };
 
 struct event { /* one command of the protocol */
 	char command;
 	const char *name;
 	enum milter_stage stage; /* whose macros go in front */
-	uint32_t no, nr;         /* protocol bits: filter does not want it; filter does not answer it */
-	unsigned since;          /* protocol version that brought it */
-	bool content;            /* content_ms, else command_ms */
-	bool whole_session;      /* a verdict counts for the session */
+	uint32_t no, nr; /* protocol bits: filter does not want it; filter does not answer it */
+	unsigned since; /* protocol version that brought it */
+	bool content; /* content_ms, else command_ms */
+	bool whole_session; /* a verdict counts for the session */
 };
 
 extern const struct event event_connect, event_helo, event_mail, event_rcpt, event_data, event_unknown, event_header, event_eoh, event_body,
@@ -103,13 +127,13 @@ const char *macros_list(const struct milter_session *s, const struct filter *f, 
 bool macro_value(struct milter_session *s, struct str name, struct str *value);
 struct str macro_word(struct str *list); /* next name, without braces; empty: no more */
 
-/* modify.c: carry out one modification request. 1: done; 0: not such a request; -1: f is now misconfigured, or *e has why the mail cannot be
- * taken (e->kind set). */
+/* modify.c: carry out one modification request. 1: done; 0: not such a request; -1: f is now misconfigured, or *e has why the mail cannot
+ * be taken (e->kind set). */
 struct modifier {
 	struct milter_mail *m;
-	struct buf body;       /* replacement under way */
+	struct buf body; /* replacement under way */
 	bool replacing, replaced;
-	struct err e;          /* first failure; kind ERR_NONE: none */
+	struct err e; /* first failure; kind ERR_NONE: none */
 };
 int modifier_apply(struct modifier *mod, struct filter *f, const struct reply *r);
 void modifier_finish(struct modifier *mod); /* hand a replaced body over */

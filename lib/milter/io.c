@@ -34,9 +34,9 @@ static int fail(struct filter *f, bool broken)
 	filter_close(f);
 	f->state = FILTER_FAILED;
 	f->standing = (struct verdict){ .kind = fail->kind, .hold = fail->hold, .code = broken ? fail->broken : fail->misconfigured };
-	f->standing.text = !broken ? STR("Server configuration problem - try again later")
-				   : fail->broken.smtp == 550 ? STR("Service unavailable")
-							      : STR("Service unavailable - try again later");
+	f->standing.text = !broken                    ? STR("Server configuration problem - try again later")
+			   : fail->broken.smtp == 550 ? STR("Service unavailable")
+						      : STR("Service unavailable - try again later");
 	return -1;
 }
 

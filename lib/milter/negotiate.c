@@ -15,7 +15,8 @@ static uint32_t version_bits(unsigned version)
 static const struct event event_negotiate = { .command = 'O', .name = "SMFIC_OPTNEG" };
 
 /* Stages as numbered in the negotiation: note that EOM comes before EOH. */
-static const enum milter_stage stage_numbers[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_EOM, MILTER_EOH };
+static const enum milter_stage stage_numbers[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_EOM,
+	MILTER_EOH };
 
 static void take_lists(struct milter_session *s, struct filter *f, struct str lists)
 {
@@ -33,11 +34,13 @@ static void take_lists(struct milter_session *s, struct filter *f, struct str li
 static int take_options(struct milter_session *s, struct filter *f, const struct optneg *o)
 {
 	if (o->version > f->set->version) {
-		log_warn("milter %s: protocol version %u conflict with MTA protocol version %u", f->set->endpoint, o->version, f->set->version);
+		log_warn("milter %s: protocol version %u conflict with MTA protocol version %u", f->set->endpoint, o->version,
+			f->set->version);
 		return filter_fail(f);
 	}
 	if ((o->actions & ~(uint32_t)ACTION_ALL) != 0) {
-		log_warn("milter %s: request mask 0x%x conflict with MTA request mask 0x%x", f->set->endpoint, o->actions, (unsigned)ACTION_ALL);
+		log_warn("milter %s: request mask 0x%x conflict with MTA request mask 0x%x", f->set->endpoint, o->actions,
+			(unsigned)ACTION_ALL);
 		return filter_fail(f);
 	}
 	f->version = o->version;
@@ -60,7 +63,8 @@ static int read_options(struct milter_session *s, struct filter *f)
 	int r = stream_read_full(f->io, head, sizeof head, deadline);
 
 	if (r == 0 && (!packet_head_parse(head, &n, &command) || command != 'O' || n > PACKET_CHUNK)) {
-		log_warn("milter %s: unexpected reply to SMFIC_OPTNEG: length %u, command 0x%02x", f->set->endpoint, packet_length(head), head[4]);
+		log_warn("milter %s: unexpected reply to SMFIC_OPTNEG: length %u, command 0x%02x", f->set->endpoint, packet_length(head),
+			head[4]);
 		return filter_fail(f);
 	}
 	if (r == 0) {
@@ -69,7 +73,8 @@ static int read_options(struct milter_session *s, struct filter *f)
 		r = n > 0 ? stream_read_full(f->io, s->in.p, n, deadline) : 0;
 	}
 	if (r < 0) {
-		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint, stream_strerror((enum stream_result)r, f->io));
+		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint,
+			stream_strerror((enum stream_result)r, f->io));
 		return filter_fail(f);
 	}
 	if (!optneg_parse(str_n(s->in.p, n), &o)) {

@@ -16,8 +16,8 @@ static void forget(void *arg)
 	buf_done(&s->in);
 }
 
-struct milter_session *milter_session_new(struct arena *life, const struct milter_chain *chain, const struct milter_macros *macros,
-	milter_macro_fn *macro, void *macro_ctx)
+struct milter_session *milter_session_new(
+	struct arena *life, const struct milter_chain *chain, const struct milter_macros *macros, milter_macro_fn *macro, void *macro_ctx)
 {
 	struct milter_session *s = arena_alloc(life, sizeof *s);
 
@@ -107,8 +107,8 @@ void milter_forget_helo(struct milter_session *s)
 	s->helo_seen = false;
 }
 
-static void tell_path(struct milter_session *s, const struct event *ev, struct str path, const struct str *args, size_t argc,
-	struct milter_answer *out)
+static void tell_path(
+	struct milter_session *s, const struct event *ev, struct str path, const struct str *args, size_t argc, struct milter_answer *out)
 {
 	struct buf b = { 0 };
 

@@ -1,5 +1,5 @@
-/* mta/cleanup/body.c - the body: header checks in its parts, body checks on its lines, and the strict_* rules. A body nobody has questions about
- * is not looked at; one that changes is copied from the first change on.
+/* mta/cleanup/body.c - the body: header checks in its parts, body checks on its lines, and the strict_* rules. A body nobody has questions
+ * about is not looked at; one that changes is copied from the first change on.
  */
 #include "lib/base/log.h"
 #include "mta/cleanup/cleanup.h"
@@ -154,8 +154,13 @@ static bool any_question(const struct mail *x)
 void body_stage(struct mail *x)
 {
 	struct edit ed = { .x = x, .copied = x->body.p, .checks = (x->req.flags & CLEANUP_NO_CHECKS) == 0 };
-	struct mime_walk w = { .life = x->life, .structure = set->mime_input, .nesting = set->mime_nesting,
-		.boundary_length = set->boundary_length, .visit = visit, .ctx = &ed, .encoding = MIME_7BIT };
+	struct mime_walk w = { .life = x->life,
+		.structure = set->mime_input,
+		.nesting = set->mime_nesting,
+		.boundary_length = set->boundary_length,
+		.visit = visit,
+		.ctx = &ed,
+		.encoding = MIME_7BIT };
 
 	if (!any_question(x))
 		return;

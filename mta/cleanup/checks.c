@@ -4,15 +4,15 @@
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
 
-#define SHOWN 200        /* octets of a field or line that are logged */
+#define SHOWN 200 /* octets of a field or line that are logged */
 #define SHOWN_MILTER 60
 
 struct hit { /* one answer of a table */
 	struct mail *x;
 	enum check_kind kind;
-	struct str *text;   /* field or line; LF folds */
+	struct str *text; /* field or line; LF folds */
 	struct str *before;
-	struct str words;   /* behind the action word */
+	struct str words; /* behind the action word */
 };
 
 static const char *context(enum check_kind kind)

@@ -23,35 +23,35 @@ struct rcpt_list {
 
 struct content { /* what the sender streams: in memory up to cleanup_memory_limit, then in the queue file, where it stays */
 	struct buf memory;
-	int fd;          /* queue file, or -1 */
-	char *mapped;    /* file content while it is worked on, or NULL */
+	int fd; /* queue file, or -1 */
+	char *mapped; /* file content while it is worked on, or NULL */
 	size_t mapped_size;
-	uint64_t size;   /* octets so far */
-	unsigned flags;  /* QUEUE_8BIT | QUEUE_DOTS | QUEUE_LONG_LINES, from the sender */
-	bool failed;     /* not all of it was kept: too large, or the disk did not take it */
-	bool committed;  /* the queue file is complete and durable */
+	uint64_t size; /* octets so far */
+	unsigned flags; /* QUEUE_8BIT | QUEUE_DOTS | QUEUE_LONG_LINES, from the sender */
+	bool failed; /* not all of it was kept: too large, or the disk did not take it */
+	bool committed; /* the queue file is complete and durable */
 };
 
 struct mail { /* everything lives in .life and ends with the message */
 	struct arena *life;
 	struct cleanup_request req;
-	struct queue_message m;      /* what will be queued */
+	struct queue_message m; /* what will be queued */
 	struct rcpt_list rcpts;
-	struct map *seen;            /* duplicate filter */
+	struct map *seen; /* duplicate filter */
 	struct header header;
 	struct content content;
-	struct str body;             /* CRLF lines; slice of content, or of edited */
-	struct buf edited;           /* body after checks or milters */
+	struct str body; /* CRLF lines; slice of content, or of edited */
+	struct buf edited; /* body after checks or milters */
 	bool body_edited;
 	struct milter_session *milters;
-	struct milter_mail *shown;   /* what filters look at, while they do */
-	struct code refused;         /* smtp != 0: first reason not to take the message */
+	struct milter_mail *shown; /* what filters look at, while they do */
+	struct code refused; /* smtp != 0: first reason not to take the message */
 	struct str refusal;
-	bool discard;                /* accept and drop */
-	bool checks_passed;          /* PASS action: no more checks */
+	bool discard; /* accept and drop */
+	bool checks_passed; /* PASS action: no more checks */
 	struct str redirect, new_sender;
-	struct str last_rcpt;        /* for log lines */
-	struct str milter_rcpt;      /* mail that came without SMTP: the recipient being told to filters */
+	struct str last_rcpt; /* for log lines */
+	struct str milter_rcpt; /* mail that came without SMTP: the recipient being told to filters */
 	bool milter_mail, non_smtp;
 	unsigned hops;
 };
@@ -69,13 +69,14 @@ bool mail_refused(const struct mail *x);
 
 /* ---- content.c: receiving ---- */
 
-int content_receive(struct mail *x, struct stream *io, struct err *e); /* -1: the sender is gone; too large or no disk: refused. Suspends. */
-struct str content_view(struct mail *x);                 /* all of it as one run of octets; refuses when it cannot be read */
-void content_forget(struct mail *x);                     /* an unfinished file is removed */
+int content_receive(
+	struct mail *x, struct stream *io, struct err *e); /* -1: the sender is gone; too large or no disk: refused. Suspends. */
+struct str content_view(struct mail *x); /* all of it as one run of octets; refuses when it cannot be read */
+void content_forget(struct mail *x); /* an unfinished file is removed */
 
 /* ---- header.c, rewrite.c, header_rewrite.c ---- */
 
-void header_stage(struct mail *x);   /* checks, drops, rewriting, missing fields, hop count, message-id. Suspends. */
+void header_stage(struct mail *x); /* checks, drops, rewriting, missing fields, hop count, message-id. Suspends. */
 /* Standard form of an internal address (user@fully.qualified); local: complete what is missing. Refuses and returns -1 when the answer
  * is not to be had. Suspends. */
 int rewrite_address(struct mail *x, struct str *address);
@@ -100,8 +101,8 @@ size_t map_split(struct arena *a, struct str value, struct str **out);
 /* ---- envelope.c ---- */
 
 int envelope_sender(struct mail *x, struct str sender); /* rewritten into m.sender. -1: refused. Suspends. */
-void envelope_stage(struct mail *x);                    /* all recipients of the request. Suspends. */
-void envelope_bcc(struct mail *x);                      /* always_bcc, sender_bcc_maps, PREPENDed BCC actions. Suspends. */
+void envelope_stage(struct mail *x); /* all recipients of the request. Suspends. */
+void envelope_bcc(struct mail *x); /* always_bcc, sender_bcc_maps, PREPENDed BCC actions. Suspends. */
 /* One more recipient; notify: DSN_NOTIFY_*; orig, orcpt: may be empty. with_bcc: recipient_bcc_maps apply. Suspends. */
 void envelope_add(struct mail *x, struct str addr, struct str orig, struct str orcpt, int notify, bool with_bcc);
 void envelope_delete(struct mail *x, struct str original);
@@ -119,13 +120,13 @@ void body_stage(struct mail *x); /* mime structure, header checks in parts, body
 
 /* ---- edit.c: milters ---- */
 
-void milters_open(struct mail *x);  /* from the request's sessions, or non_smtpd_milters; the latter also hear the envelope. Suspends. */
+void milters_open(struct mail *x); /* from the request's sessions, or non_smtpd_milters; the latter also hear the envelope. Suspends. */
 void milters_stage(struct mail *x); /* headers to end of message. Suspends. */
 void milters_close(struct mail *x, struct buf *state); /* state: for the sender */
 
 /* ---- store.c ---- */
 
-int store_begin(struct mail *x, struct err *e);                   /* create the queue file for a large message. Suspends. */
+int store_begin(struct mail *x, struct err *e); /* create the queue file for a large message. Suspends. */
 int store_append(struct mail *x, struct str bytes, struct err *e); /* Suspends. */
 int store_commit(struct mail *x, struct err *e); /* write what is in memory, fsync. 0: durable. Suspends. */
 void store_remove(struct mail *x);

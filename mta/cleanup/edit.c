@@ -1,5 +1,5 @@
-/* mta/cleanup/edit.c - the content stage of milters, and what they change: sender, recipients, body, hold. Mail that came without SMTP meets its
- * filters here from the greeting on.
+/* mta/cleanup/edit.c - the content stage of milters, and what they change: sender, recipients, body, hold. Mail that came without SMTP
+ * meets its filters here from the greeting on.
  */
 #include <string.h>
 
@@ -16,8 +16,8 @@ static bool local_macro(struct mail *x, struct str name, struct str *value)
 {
 	static const struct {
 		const char *name, *value;
-	} fixed[] = { { "_", "localhost [127.0.0.1]" }, { "client_addr", "127.0.0.1" }, { "client_name", "localhost" }, { "client_port", "0" },
-		{ "client_ptr", "localhost" }, { "daemon_addr", "127.0.0.1" }, { "daemon_port", "0" } };
+	} fixed[] = { { "_", "localhost [127.0.0.1]" }, { "client_addr", "127.0.0.1" }, { "client_name", "localhost" },
+		{ "client_port", "0" }, { "client_ptr", "localhost" }, { "daemon_addr", "127.0.0.1" }, { "daemon_port", "0" } };
 
 	for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {
 		if (str_eqz(name, fixed[i].name)) {
@@ -115,7 +115,8 @@ static void tell_rcpts(struct mail *x, struct milter_answer *a)
 		milter_rcpt(x->milters, x->milter_rcpt, NULL, 0, a);
 		if (a->verdict != MILTER_REPLY && a->verdict != MILTER_HANGUP)
 			continue;
-		log_warn("%s: milter %s refuses a recipient of mail that was not received by SMTP: <%.*s>", x->m.id, a->filter, STRF(x->milter_rcpt));
+		log_warn("%s: milter %s refuses a recipient of mail that was not received by SMTP: <%.*s>", x->m.id, a->filter,
+			STRF(x->milter_rcpt));
 		a->code = CODE(451, 4, 3, 5);
 		a->text = STR("Server configuration error");
 	}
@@ -255,7 +256,7 @@ static int quarantine(void *ctx, struct str reason, struct err *e)
 	struct mail *x = ctx;
 
 	(void)reason; /* the log line has the fixed text that log readers know */
-	(void)e;      /* cannot fail */
+	(void)e; /* cannot fail */
 	note(x, "milter-hold", "END-OF-MESSAGE", STR("milter triggers HOLD action"));
 	x->m.flags |= QUEUE_HOLD;
 	return 0;
@@ -287,8 +288,14 @@ static int check_header(void *ctx, struct buf *field, struct buf *before, struct
 
 void milters_stage(struct mail *x)
 {
-	struct milter_mail m = { .ctx = x, .header = &x->header, .body = x->body, .body_max = (size_t)set->message_limit,
-		.change_sender = change_sender, .add_rcpt = add_rcpt, .del_rcpt = del_rcpt, .quarantine = quarantine,
+	struct milter_mail m = { .ctx = x,
+		.header = &x->header,
+		.body = x->body,
+		.body_max = (size_t)set->message_limit,
+		.change_sender = change_sender,
+		.add_rcpt = add_rcpt,
+		.del_rcpt = del_rcpt,
+		.quarantine = quarantine,
 		.replace_body = replace_body };
 	struct milter_answer a;
 

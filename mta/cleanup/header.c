@@ -1,5 +1,5 @@
-/* mta/cleanup/header.c - the header block: our own fields on top, header checks, fields that are dropped, addresses rewritten, hops counted,
- * and what is missing in mail from here added at the end.
+/* mta/cleanup/header.c - the header block: our own fields on top, header checks, fields that are dropped, addresses rewritten, hops
+ * counted, and what is missing in mail from here added at the end.
  */
 #include <string.h>
 

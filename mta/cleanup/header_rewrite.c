@@ -1,5 +1,5 @@
-/* mta/cleanup/header_rewrite.c - addresses in header fields: found where they stand, rewritten in place, the field folded anew when anything
- * changed. Comments, display names and groups stay as they are.
+/* mta/cleanup/header_rewrite.c - addresses in header fields: found where they stand, rewritten in place, the field folded anew when
+ * anything changed. Comments, display names and groups stay as they are.
  */
 #include "lib/mail/addr.h"
 #include "mta/cleanup/cleanup.h"
@@ -7,8 +7,8 @@
 
 #define FOLD_AT 70 /* octets of a line of a rewritten field */
 
-static const char *const sender_fields[] = { "Errors-To", "From", "Reply-To", "Resent-From", "Resent-Reply-To", "Resent-Sender", "Return-Path",
-	"Return-Receipt-To", "Sender", "Disposition-Notification-To" };
+static const char *const sender_fields[] = { "Errors-To", "From", "Reply-To", "Resent-From", "Resent-Reply-To", "Resent-Sender",
+	"Return-Path", "Return-Receipt-To", "Sender", "Disposition-Notification-To" };
 static const char *const rcpt_fields[] = { "Apparently-To", "Bcc", "Cc", "Mail-Followup-To", "Resent-Bcc", "Resent-Cc", "Resent-To", "To" };
 
 static bool listed(struct str name, const char *const *list, size_t count)
@@ -30,7 +30,7 @@ static enum map_class field_class(struct str name)
 
 struct element {
 	struct str before, address, after; /* address empty: none in here */
-	char end;                          /* ',' ';' ':' or 0 */
+	char end; /* ',' ';' ':' or 0 */
 };
 
 /* Octets of the quoted string, comment or domain literal at the front of s. */
@@ -57,7 +57,7 @@ static bool blank(char c)
 
 struct span {
 	size_t from, to; /* from == to: nothing */
-	bool broken;     /* blanks inside that are no part of an address */
+	bool broken; /* blanks inside that are no part of an address */
 };
 
 static void span_add(struct span *sp, size_t from, size_t to, char last)

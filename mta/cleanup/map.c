@@ -198,7 +198,8 @@ static void expansion_add(struct expansion *ex, struct str address)
 
 static int too_much(struct mail *x, const char *what, struct str address)
 {
-	log_warn("%s: unreasonable virtual_alias_maps map %s for %.*s -- message not accepted, try again later", x->m.id, what, STRF(address));
+	log_warn("%s: unreasonable virtual_alias_maps map %s for %.*s -- message not accepted, try again later", x->m.id, what,
+		STRF(address));
 	mail_refuse(x, CODE(451, 4, 3, 0), STR("Error: queue file write error"));
 	return -1;
 }

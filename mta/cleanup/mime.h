@@ -15,15 +15,15 @@ enum mime_encoding { MIME_7BIT, MIME_8BIT, MIME_BINARY, MIME_ENCODED };
 struct mime_walk {
 	/* settings */
 	struct arena *life;
-	bool structure;          /* false: everything is content */
+	bool structure; /* false: everything is content */
 	unsigned nesting, boundary_length;
 	/* told to visit(), with text: a field with its folds, or one line, without the last CRLF. False ends the walk. */
 	bool (*visit)(struct mime_walk *w, enum mime_class what, struct str text);
 	void *ctx;
 	/* where we are */
 	enum mime_encoding encoding; /* declared for the current part */
-	size_t segment_octets;       /* content octets of the current part before this line */
-	bool bad_encoding;           /* a composite part declared an encoding (RFC 2045 section 6.4) */
+	size_t segment_octets; /* content octets of the current part before this line */
+	bool bad_encoding; /* a composite part declared an encoding (RFC 2045 section 6.4) */
 	struct mime_level *levels;
 	size_t depth;
 };

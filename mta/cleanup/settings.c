@@ -153,7 +153,8 @@ static const char *const macro_names[MILTER_STAGES] = {
 static void load_milters(struct arena *life, const struct conf *c)
 {
 	struct milter_settings defaults = { .connect_ms = conf_time_ms(c, "milter_connect_timeout"),
-		.command_ms = conf_time_ms(c, "milter_command_timeout"), .content_ms = conf_time_ms(c, "milter_content_timeout") };
+		.command_ms = conf_time_ms(c, "milter_command_timeout"),
+		.content_ms = conf_time_ms(c, "milter_content_timeout") };
 	struct err e = ERR_INIT;
 
 	if (!milter_default_parse(str_z(conf_str(c, "milter_default_action")), &defaults.on_failure))

@@ -1,5 +1,5 @@
-/* mta/cleanup/store.c - the queue file. A small message: one open, one write, one fsync; a large one was written as it came. Only after fsync
- * said 0 does anybody hear "250"; after any failure the file is removed, and an fsync that failed is never tried again.
+/* mta/cleanup/store.c - the queue file. A small message: one open, one write, one fsync; a large one was written as it came. Only after
+ * fsync said 0 does anybody hear "250"; after any failure the file is removed, and an fsync that failed is never tried again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -109,13 +109,13 @@ int store_append(struct mail *x, struct str bytes, struct err *e)
 
 struct commit_job {
 	char temporary[PATH_SIZE], path[PATH_SIZE]; /* where a streamed file is; where the message goes */
-	int fd;                  /* -1: to be created */
-	struct iovec iov[4];     /* superblock, header, body, envelope */
+	int fd; /* -1: to be created */
+	struct iovec iov[4]; /* superblock, header, body, envelope */
 	struct str header, body, envelope, super;
 	uint64_t header_at, body_at, envelope_at;
 	bool body_in_file;
 	const char *step;
-	int errnum;              /* 0: durable */
+	int errnum; /* 0: durable */
 };
 
 static bool failed(struct commit_job *j, const char *step)

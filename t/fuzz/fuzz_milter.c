@@ -1,5 +1,5 @@
-/* t/fuzz/fuzz_milter.c - what a filter may send, as bytes: a stream of packets taken apart, reply texts, negotiation answers, and a session that
- * another process exported. First byte: which.
+/* t/fuzz/fuzz_milter.c - what a filter may send, as bytes: a stream of packets taken apart, reply texts, negotiation answers, and a session
+ * that another process exported. First byte: which.
  */
 #include <stdint.h>
 #include <string.h>

@@ -19,7 +19,7 @@ enum { NR_ALL = 0xff080, NO_ALL = 0x37f, LEADSPC = 0x100000, RCPT_REJ = 0x800 };
 
 struct answer {
 	char command; /* answered with ... */
-	int nth;      /* the how manieth of that command; 0: each */
+	int nth; /* the how manieth of that command; 0: each */
 	struct str bytes; /* packets; "!" closes the connection, "" says nothing */
 };
 
@@ -267,8 +267,14 @@ static void letter_init(struct letter *l, struct arena *a, const char *header, s
 	header_insert(&l->header, 0, STR("Received"), STR("ours"), true);
 	l->header.fields[0].hidden = true;
 	buf_add(&l->body, body);
-	l->mail = (struct milter_mail){ .ctx = l, .header = &l->header, .body = buf_str(&l->body), .change_sender = change_sender,
-		.add_rcpt = add_rcpt, .del_rcpt = del_rcpt, .replace_body = replace_body, .quarantine = quarantine };
+	l->mail = (struct milter_mail){ .ctx = l,
+		.header = &l->header,
+		.body = buf_str(&l->body),
+		.change_sender = change_sender,
+		.add_rcpt = add_rcpt,
+		.del_rcpt = del_rcpt,
+		.replace_body = replace_body,
+		.quarantine = quarantine };
 }
 
 static void letter_done(struct letter *l)
@@ -304,8 +310,12 @@ static bool macro(void *ctx, struct str name, struct str *value)
 	return true;
 }
 
-static const struct milter_macros macros = { .names = { [MILTER_CONNECT] = "j {nosuch}", [MILTER_MAIL] = "i {mail_addr} {auth_authen}",
-	[MILTER_EOH] = "i {mail_addr}", [MILTER_EOM] = "i", [MILTER_UNKNOWN] = "" }, .defaults = "j=host, {nosuch}=given" };
+static const struct milter_macros macros = { .names = { [MILTER_CONNECT] = "j {nosuch}",
+						     [MILTER_MAIL] = "i {mail_addr} {auth_authen}",
+						     [MILTER_EOH] = "i {mail_addr}",
+						     [MILTER_EOM] = "i",
+						     [MILTER_UNKNOWN] = "" },
+	.defaults = "j=host, {nosuch}=given" };
 
 struct talk {
 	struct arena *a;
@@ -323,7 +333,11 @@ static void talk_begin(struct talk *t, const struct script *sc, size_t count, en
 	for (size_t i = 0; i < count; i++) {
 		filter_start(&t->f[i], &sc[i], with_macros);
 		t->set[i] = (struct milter_settings){ .endpoint = arena_z(t->a, arena_printf(t->a, "unix:%s", t->f[i].path)),
-			.connect_ms = 5000, .command_ms = 500, .content_ms = 500, .on_failure = on_failure, .version = 6 };
+			.connect_ms = 5000,
+			.command_ms = 500,
+			.content_ms = 500,
+			.on_failure = on_failure,
+			.version = 6 };
 	}
 	t->chain = (struct milter_chain){ t->set, count };
 	t->s = milter_session_new(t->a, &t->chain, &macros, macro, NULL);
@@ -368,14 +382,16 @@ static const struct {
 		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N "
 		"B(bodyrn) E A A Q" },
 	{ "leading space kept", { .version = 6, .protocol = LEADSPC },
-		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T L(Received| old) L(X-A| one) L(X-B|  b) L(X-A| two) L(X-A| three) L(Subject| sn t) N "
+		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T L(Received| old) L(X-A| one) L(X-B|  b) L(X-A| two) L(X-A| three) L(Subject| sn t) "
+		"N "
 		"B(bodyrn) E A A Q" },
 	{ "no answers but the last", { .version = 6, .protocol = NR_ALL },
 		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N "
 		"B(bodyrn) E A A Q" },
 	{ "nothing wanted but the end", { .version = 6, .protocol = NO_ALL }, "O E A A Q" },
 	{ "version 2 knows no DATA", { .version = 2 },
-		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N B(bodyrn) "
+		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N "
+		"B(bodyrn) "
 		"E A A Q" },
 	{ "accept at RCPT is for the whole message", { .version = 6, .answers = { { 'R', 0, STR_INIT("\0\0\0\1a") } } },
 		"O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) A A Q" },
@@ -412,7 +428,8 @@ static void test_macros(void)
 	talk_begin(&t, &sc, 1, MILTER_TEMPFAIL, true);
 	envelope(&t);
 	milter_unknown(t.s, STR("FOO bar"), &t.answer);
-	is_str(talk_end(&t), STR("O D(Cj|host|{nosuch}|given) C D(H) H(cli) D(Mi|ID) M(<a@b>|SIZE=1) D(R) R(<c@d>) D(T) T D(U) U(FOO bar) A A Q"),
+	is_str(talk_end(&t),
+		STR("O D(Cj|host|{nosuch}|given) C D(H) H(cli) D(Mi|ID) M(<a@b>|SIZE=1) D(R) R(<c@d>) D(T) T D(U) U(FOO bar) A A Q"),
 		"macros in front of their event; lists the filter asked for");
 	arena_free(t.a);
 }
@@ -424,7 +441,8 @@ static void test_body_chunks(void)
 	static const struct {
 		size_t size;
 		const char *seen;
-	} sizes[] = { { 0, "E" }, { 65535, "B[65535] E" }, { 65536, "B[65535] B(x) E" }, { 200000, "B[65535] B[65535] B[65535] B[3395] E" } };
+	} sizes[] = { { 0, "E" }, { 65535, "B[65535] E" }, { 65536, "B[65535] B(x) E" },
+		{ 200000, "B[65535] B[65535] B[65535] B[3395] E" } };
 
 	memset(big, 'x', sizeof big);
 	for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
@@ -465,7 +483,8 @@ static void test_rejected_rcpt(void)
 	static const struct {
 		uint32_t protocol;
 		const char *seen;
-	} rows[] = { { 0, "O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T A A Q" }, { RCPT_REJ, "O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T R(<no@d>) A A Q" } };
+	} rows[] = { { 0, "O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T A A Q" },
+		{ RCPT_REJ, "O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T R(<no@d>) A A Q" } };
 
 	for (size_t i = 0; i < 2; i++) {
 		struct script sc = { .version = 6, .protocol = rows[i].protocol };
@@ -492,7 +511,8 @@ static const struct {
 	bool hold;
 } verdicts[] = {
 	{ "reject", { 'M', 0, STR_INIT("\0\0\0\1r") }, 0, MILTER_REPLY, { 550, 5, 7, 1 }, "Command rejected", false },
-	{ "tempfail", { 'H', 0, STR_INIT("\0\0\0\1t") }, 0, MILTER_REPLY, { 451, 4, 7, 1 }, "Service unavailable - try again later", false },
+	{ "tempfail", { 'H', 0, STR_INIT("\0\0\0\1t") }, 0, MILTER_REPLY, { 451, 4, 7, 1 }, "Service unavailable - try again later",
+		false },
 	{ "reply", { 'R', 0, STR_INIT("\0\0\0\024y554 5.7.9 so there\0") }, 0, MILTER_REPLY, { 554, 5, 7, 9 }, "so there", false },
 	{ "reply 421", { 'T', 0, STR_INIT("\0\0\0\017y421 4.7.0 bye\0") }, 0, MILTER_HANGUP, { 421, 4, 7, 0 }, "bye", false },
 	{ "shutdown", { 'M', 0, STR_INIT("\0\0\0\0014") }, 0, MILTER_HANGUP, { 421, 4, 7, 0 }, "Server closing connection", false },
@@ -500,22 +520,28 @@ static const struct {
 	{ "discard is nothing at HELO", { 'H', 0, STR_INIT("\0\0\0\1d") }, 0, MILTER_GO_ON, { 0, 0, 0, 0 }, "", false },
 	{ "closed, accept", { 'M', 0, STR_INIT("!") }, MILTER_ACCEPT, MILTER_GO_ON, { 0, 0, 0, 0 }, "", false },
 	{ "closed, reject", { 'M', 0, STR_INIT("!") }, MILTER_REJECT, MILTER_REPLY, { 550, 5, 5, 0 }, "Service unavailable", false },
-	{ "closed, tempfail", { 'O', 0, STR_INIT("!") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, "Service unavailable - try again later",
-		false },
+	{ "closed, tempfail", { 'O', 0, STR_INIT("!") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 },
+		"Service unavailable - try again later", false },
 	{ "closed, quarantine", { 'R', 0, STR_INIT("!") }, MILTER_QUARANTINE, MILTER_GO_ON, { 0, 0, 0, 0 }, "", true },
 	{ "closed, shutdown", { 'M', 0, STR_INIT("!") }, MILTER_SHUTDOWN, MILTER_HANGUP, { 421, 4, 7, 1 },
 		"Service unavailable - try again later", false },
 	{ "nonsense", { 'M', 0, STR_INIT("\0\0\0\2Zx") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL, false },
 	{ "silence", { 'M', 0, STR_INIT("") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL, false },
 	{ "length 0", { 'M', 0, STR_INIT("\0\0\0\0") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL, false },
-	{ "unreasonable length", { 'M', 0, STR_INIT("\x7f\xff\xff\xff" "c") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL, false },
+	{ "unreasonable length",
+		{ 'M', 0,
+			STR_INIT("\x7f\xff\xff\xff"
+				 "c") },
+		MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL, false },
 	{ "malformed reply", { 'M', 0, STR_INIT("\0\0\0\6y250 \0") }, MILTER_REJECT, MILTER_REPLY, { 451, 4, 3, 5 }, NULL, false },
 	{ "edit before the end", { 'M', 0, STR_INIT("\0\0\0\5hA\0b\0") }, MILTER_REJECT, MILTER_REPLY, { 550, 5, 5, 0 }, NULL, false },
 	{ "conn_fail", { 'M', 0, STR_INIT("\0\0\0\1f") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL, false },
-	{ "a newer version", { 'O', 0, STR_INIT("\0\0\0\015O\0\0\0\7\0\0\0\0\0\0\0\0") }, MILTER_REJECT, MILTER_REPLY, { 550, 5, 5, 0 }, NULL, false },
-	{ "actions not offered", { 'O', 0, STR_INIT("\0\0\0\015O\0\0\0\6\0\0\4\0\0\0\0\0") }, MILTER_TEMPFAIL, MILTER_REPLY, { 451, 4, 7, 1 }, NULL,
+	{ "a newer version", { 'O', 0, STR_INIT("\0\0\0\015O\0\0\0\7\0\0\0\0\0\0\0\0") }, MILTER_REJECT, MILTER_REPLY, { 550, 5, 5, 0 },
+		NULL, false },
+	{ "actions not offered", { 'O', 0, STR_INIT("\0\0\0\015O\0\0\0\6\0\0\4\0\0\0\0\0") }, MILTER_TEMPFAIL, MILTER_REPLY,
+		{ 451, 4, 7, 1 }, NULL, false },
+	{ "progress, then continue", { 'M', 0, STR_INIT("\0\0\0\1p\0\0\0\1p\0\0\0\1c") }, MILTER_REJECT, MILTER_GO_ON, { 0, 0, 0, 0 }, "",
 		false },
-	{ "progress, then continue", { 'M', 0, STR_INIT("\0\0\0\1p\0\0\0\1p\0\0\0\1c") }, MILTER_REJECT, MILTER_GO_ON, { 0, 0, 0, 0 }, "", false },
 };
 
 static void test_verdicts(void)
@@ -527,8 +553,8 @@ static void test_verdicts(void)
 		talk_begin(&t, &sc, 1, verdicts[i].on_failure, false);
 		envelope(&t);
 		is_int(t.answer.verdict, verdicts[i].verdict, verdicts[i].name);
-		ok(t.answer.code.smtp == verdicts[i].code.smtp && t.answer.code.c == verdicts[i].code.c && t.answer.code.s == verdicts[i].code.s &&
-				t.answer.code.d == verdicts[i].code.d,
+		ok(t.answer.code.smtp == verdicts[i].code.smtp && t.answer.code.c == verdicts[i].code.c &&
+				t.answer.code.s == verdicts[i].code.s && t.answer.code.d == verdicts[i].code.d,
 			"code %d %d.%d.%d", t.answer.code.smtp, t.answer.code.c, t.answer.code.s, t.answer.code.d);
 		if (verdicts[i].text != NULL)
 			is_str(t.answer.text, str_z(verdicts[i].text), "text");
@@ -572,36 +598,54 @@ static const struct {
 	struct str packets; /* before the final continue */
 	uint32_t protocol;
 	const char *header, *body, *log;
-	int smtp;           /* 0: accepted */
+	int smtp; /* 0: accepted */
 } edits[] = {
 	{ "add", STR_INIT("\0\0\0\7hX-N\0v\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST "X-N: v\r\n", "body\r\n", "", 0 },
-	{ "add with leading space", STR_INIT("\0\0\0\7hX-N\0v\0"), LEADSPC, OURS "Received: old\r\nX-A: one\r\n" REST "X-N:v\r\n", "body\r\n", "", 0 },
-	{ "insert 0 is above ours", STR_INIT("\0\0\0\013i\0\0\0\0X-N\0v\0"), 0, "X-N: v\r\n" OURS "Received: old\r\nX-A: one\r\n" REST, "body\r\n", "",
-		0 },
-	{ "insert 1 is below ours", STR_INIT("\0\0\0\013i\0\0\0\1X-N\0v\0"), 0, OURS "X-N: v\r\nReceived: old\r\nX-A: one\r\n" REST, "body\r\n", "", 0 },
-	{ "insert beyond the end", STR_INIT("\0\0\0\013i\0\0\0\143X-N\0v\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST "X-N: v\r\n", "body\r\n", "",
-		0 },
+	{ "add with leading space", STR_INIT("\0\0\0\7hX-N\0v\0"), LEADSPC, OURS "Received: old\r\nX-A: one\r\n" REST "X-N:v\r\n",
+		"body\r\n", "", 0 },
+	{ "insert 0 is above ours", STR_INIT("\0\0\0\013i\0\0\0\0X-N\0v\0"), 0, "X-N: v\r\n" OURS "Received: old\r\nX-A: one\r\n" REST,
+		"body\r\n", "", 0 },
+	{ "insert 1 is below ours", STR_INIT("\0\0\0\013i\0\0\0\1X-N\0v\0"), 0, OURS "X-N: v\r\nReceived: old\r\nX-A: one\r\n" REST,
+		"body\r\n", "", 0 },
+	{ "insert beyond the end", STR_INIT("\0\0\0\013i\0\0\0\143X-N\0v\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST "X-N: v\r\n",
+		"body\r\n", "", 0 },
 	{ "insert before nothing", STR_INIT("\0\0\0\013i\xff\xff\xff\xffX-N\0v\0"), 0, NULL, NULL, "", 451 },
 	{ "change the first", STR_INIT("\0\0\0\013m\0\0\0\1x-a\0v\0"), 0, OURS "Received: old\r\nx-a: v\r\n" REST, "body\r\n", "", 0 },
 	{ "0 is the first too", STR_INIT("\0\0\0\013m\0\0\0\0X-A\0v\0"), 0, OURS "Received: old\r\nX-A: v\r\n" REST, "body\r\n", "", 0 },
-	{ "change Received: ours does not count", STR_INIT("\0\0\0\020m\0\0\0\1Received\0v\0"), 0, OURS "Received: v\r\nX-A: one\r\n" REST, "body\r\n",
-		"", 0 },
-	{ "change what is not there", STR_INIT("\0\0\0\013m\0\0\0\4X-A\0v\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST "X-A: v\r\n", "body\r\n", "",
-		0 },
+	{ "change Received: ours does not count", STR_INIT("\0\0\0\020m\0\0\0\1Received\0v\0"), 0, OURS "Received: v\r\nX-A: one\r\n" REST,
+		"body\r\n", "", 0 },
+	{ "change what is not there", STR_INIT("\0\0\0\013m\0\0\0\4X-A\0v\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST "X-A: v\r\n",
+		"body\r\n", "", 0 },
 	{ "delete the first", STR_INIT("\0\0\0\012m\0\0\0\1X-A\0\0"), 0, OURS "Received: old\r\n" REST, "body\r\n", "", 0 },
-	{ "delete what is not there", STR_INIT("\0\0\0\012m\0\0\0\4X-A\0\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST, "body\r\n", "", 0 },
-	{ "counting is live", STR_INIT("\0\0\0\012m\0\0\0\1X-A\0\0" "\0\0\0\013m\0\0\0\2X-A\0v\0"), 0,
-		OURS "Received: old\r\nX-B:  b\r\nX-A: two\r\nX-A: v\r\nSubject: s\r\n t\r\n", "body\r\n", "", 0 },
+	{ "delete what is not there", STR_INIT("\0\0\0\012m\0\0\0\4X-A\0\0"), 0, OURS "Received: old\r\nX-A: one\r\n" REST, "body\r\n", "",
+		0 },
+	{ "counting is live",
+		STR_INIT("\0\0\0\012m\0\0\0\1X-A\0\0"
+			 "\0\0\0\013m\0\0\0\2X-A\0v\0"),
+		0, OURS "Received: old\r\nX-B:  b\r\nX-A: two\r\nX-A: v\r\nSubject: s\r\n t\r\n", "body\r\n", "", 0 },
 	{ "a value cannot begin a field", STR_INIT("\0\0\0\022hX-N\0a\nEvil: b\n\nc\0"), 0,
 		OURS "Received: old\r\nX-A: one\r\n" REST "X-N: a\r\n\tEvil: b\r\n\tc\r\n", "body\r\n", "", 0 },
 	{ "a name cannot hold a colon", STR_INIT("\0\0\0\7hX:N\0v\0"), 0, NULL, NULL, "", 451 },
 	{ "no name at all", STR_INIT("\0\0\0\4h\0v\0"), 0, NULL, NULL, "", 451 },
-	{ "addresses", STR_INIT("\0\0\0\7e<n@x>\0" "\0\0\0\4e<>\0" "\0\0\0\013+Ann <e@f>\0" "\0\0\0\0162g@h\0NOTIFY=X\0" "\0\0\0\7-<c@d>\0"), 0,
-		OURS "Received: old\r\nX-A: one\r\n" REST, "body\r\n", "from(n@x|) from(|) add(e@f|) add(g@h|NOTIFY=X) del(c@d|) ", 0 },
+	{ "addresses",
+		STR_INIT("\0\0\0\7e<n@x>\0"
+			 "\0\0\0\4e<>\0"
+			 "\0\0\0\013+Ann <e@f>\0"
+			 "\0\0\0\0162g@h\0NOTIFY=X\0"
+			 "\0\0\0\7-<c@d>\0"),
+		0, OURS "Received: old\r\nX-A: one\r\n" REST, "body\r\n", "from(n@x|) from(|) add(e@f|) add(g@h|NOTIFY=X) del(c@d|) ", 0 },
 	{ "quarantine", STR_INIT("\0\0\0\6qodd \0"), 0, NULL, "body\r\n", "hold(odd |) ", 0 },
-	{ "body in pieces, line ends mended", STR_INIT("\0\0\0\3ba\r" "\0\0\0\4b\nb\n" "\0\0\0\2bc"), 0, NULL, "a\r\nb\r\nc\r\n", "", 0 },
+	{ "body in pieces, line ends mended",
+		STR_INIT("\0\0\0\3ba\r"
+			 "\0\0\0\4b\nb\n"
+			 "\0\0\0\2bc"),
+		0, NULL, "a\r\nb\r\nc\r\n", "", 0 },
 	{ "empty body", STR_INIT("\0\0\0\1b"), 0, NULL, "", "", 0 },
-	{ "body after something else", STR_INIT("\0\0\0\2ba" "\0\0\0\7hX-N\0v\0" "\0\0\0\2bc"), 0, NULL, NULL, "", 451 },
+	{ "body after something else",
+		STR_INIT("\0\0\0\2ba"
+			 "\0\0\0\7hX-N\0v\0"
+			 "\0\0\0\2bc"),
+		0, NULL, NULL, "", 451 },
 	{ "an edit that cannot be made", STR_INIT("\0\0\0\013+full@disk\0"), 0, NULL, NULL, "", 451 },
 };
 
@@ -635,7 +679,11 @@ static void test_edits(void)
 
 static void test_header_checks(void)
 {
-	struct script sc = { .version = 6, .answers = { { 'E', 0, STR_INIT("\0\0\0\014hX-S\0secret\0" "\0\0\0\014hX-Repl\0old\0" "\0\0\0\1c") } } };
+	struct script sc = { .version = 6,
+		.answers = { { 'E', 0,
+			STR_INIT("\0\0\0\014hX-S\0secret\0"
+				 "\0\0\0\014hX-Repl\0old\0"
+				 "\0\0\0\1c") } } };
 	struct letter l;
 	struct talk t;
 
@@ -644,7 +692,8 @@ static void test_header_checks(void)
 	l.mail.check_header = check_header;
 	envelope(&t);
 	milter_content(t.s, &l.mail, &t.answer);
-	is_str(letter_header(&l, t.a), STR("Received: ours\r\nA: b\r\nX-Before: it\r\nX-Repl: new\r\n"), "header checks drop, replace, prepend");
+	is_str(letter_header(&l, t.a), STR("Received: ours\r\nA: b\r\nX-Before: it\r\nX-Repl: new\r\n"),
+		"header checks drop, replace, prepend");
 	talk_end(&t);
 	letter_done(&l);
 	arena_free(t.a);
@@ -652,7 +701,12 @@ static void test_header_checks(void)
 
 static void test_next_filter(void)
 {
-	struct script sc[2] = { { .version = 6, .answers = { { 'E', 0, STR_INIT("\0\0\0\7hX-N\0v\0" "\0\0\0\4bnew" "\0\0\0\1a") } } }, { .version = 6 } };
+	struct script sc[2] = { { .version = 6,
+					.answers = { { 'E', 0,
+						STR_INIT("\0\0\0\7hX-N\0v\0"
+							 "\0\0\0\4bnew"
+							 "\0\0\0\1a") } } },
+		{ .version = 6 } };
 	struct letter l;
 	struct talk t;
 	struct str seen;
@@ -664,7 +718,8 @@ static void test_next_filter(void)
 	milter_session_quit(t.s);
 	filter_end(&t.f[0], t.a);
 	seen = filter_end(&t.f[1], t.a);
-	is_str(seen, STR("O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T L(A|b) L(X-N|v) N B(newrn) E Q"), "the second filter sees what the first made of it");
+	is_str(seen, STR("O C H(cli) M(<a@b>|SIZE=1) R(<c@d>) T L(A|b) L(X-N|v) N B(newrn) E Q"),
+		"the second filter sees what the first made of it");
 	letter_done(&l);
 	arena_free(t.a);
 }

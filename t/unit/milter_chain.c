@@ -3,7 +3,9 @@
 
 #include "t/unit/tap.h"
 
-static const struct milter_settings defaults = { .connect_ms = 1, .command_ms = 2, .content_ms = 3, .on_failure = MILTER_TEMPFAIL, .version = 6 };
+static const struct milter_settings defaults = {
+	.connect_ms = 1, .command_ms = 2, .content_ms = 3, .on_failure = MILTER_TEMPFAIL, .version = 6
+};
 
 static const struct {
 	const char *in;

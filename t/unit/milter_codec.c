@@ -81,8 +81,7 @@ static void test_texts(void)
 		struct code c = { 0, 0, 0, 0 };
 
 		if (ok(reply_text_parse(str_z(texts[i].in), &c, &b) == texts[i].good, "\"%.20s\"", texts[i].in) && texts[i].good) {
-			ok(c.smtp == texts[i].code.smtp && c.c == texts[i].code.c && c.s == texts[i].code.s &&
-					c.d == texts[i].code.d,
+			ok(c.smtp == texts[i].code.smtp && c.c == texts[i].code.c && c.s == texts[i].code.s && c.d == texts[i].code.d,
 				"code %d %d.%d.%d", c.smtp, c.c, c.s, c.d);
 			is_str(buf_str(&b), str_z(texts[i].text), "text");
 		}
