@@ -1,0 +1,205 @@
+/* mta/smtp/content.c - the message on its way out: from the file descriptor in large pieces, changed only where the queue file's flags say that
+ * something needs it. */
+#include <errno.h>
+#include <sys/uio.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/mail/line.h"
+#include "lib/net/fiber.h"
+#include "mta/smtp/smtp.h"
+
+#define PIECE (64 * 1024) /* octets read and written at a time */
+
+struct copy {
+	struct session *s;
+	struct arena *a;
+	const struct deliver_request *r;
+	struct buf in, broken_up, out;
+	size_t column;  /* of the unfinished line, for the line length limit */
+	bool at_start;  /* next octet begins a line */
+	bool any;
+	char last[2];   /* the last two octets, to see whether the content ends a line */
+};
+
+/* ---- reading ---- */
+
+struct read_job {
+	int fd, error;
+	void *p;
+	size_t n;
+	off_t at;
+	ssize_t got;
+};
+
+static void read_blocking(void *arg)
+{
+	struct read_job *job = arg;
+
+	do
+		job->got = pread(job->fd, job->p, job->n, job->at);
+	while (job->got < 0 && errno == EINTR);
+	job->error = errno;
+}
+
+/* What is in the page cache is taken at once; the disk is waited for in another thread. */
+static ssize_t read_some(int fd, void *p, size_t n, off_t at, int *error)
+{
+	struct iovec iov = { p, n };
+	struct read_job job = { .fd = fd, .p = p, .n = n, .at = at };
+	ssize_t got = preadv2(fd, &iov, 1, at, RWF_NOWAIT);
+
+	if (got > 0)
+		return got;
+	offload(read_blocking, &job);
+	*error = job.error;
+	return job.got;
+}
+
+static int read_exactly(struct copy *c, size_t n, uint64_t at, struct failure *why)
+{
+	buf_clear(&c->in);
+	buf_reserve(&c->in, n);
+	while (c->in.n < n) {
+		int error = 0;
+		ssize_t got = read_some(c->r->fd, c->in.p + c->in.n, n - c->in.n, (off_t)(at + c->in.n), &error);
+
+		if (got <= 0) {
+			failure_local(c->a, CODE(0, 4, 3, 0), why, "cannot read the message file: %s", got < 0 ? strerror(error) : "too short");
+			log_warn("%s: %.*s", c->r->m.id, STRF(why->text));
+			c->s->broken = true;
+			return -1;
+		}
+		c->in.n += (size_t)got;
+	}
+	return 0;
+}
+
+/* ---- changing ---- */
+
+/* Break lines over the limit (RFC 5321 section 4.5.3.1.6) with CRLF and a blank, so that a header stays a header. */
+static struct str break_lines(struct copy *c, struct str in)
+{
+	buf_clear(&c->broken_up);
+	while (in.n > 0) {
+		ptrdiff_t lf = str_chr(in, '\n');
+		size_t line = lf < 0 ? in.n : (size_t)lf + 1;
+		size_t end = lf < 0 ? in.p[in.n - 1] == '\r' : lf > 0 && in.p[lf - 1] == '\r' ? 2 : 1;
+		struct str text = str_sub(in, 0, line - end);
+
+		while (c->column + text.n > cfg->line_limit) {
+			size_t room = cfg->line_limit - c->column;
+
+			buf_add(&c->broken_up, str_sub(text, 0, room));
+			buf_addz(&c->broken_up, "\r\n ");
+			text = str_skip(text, room);
+			c->column = 1;
+		}
+		buf_addn(&c->broken_up, text.p, text.n + end);
+		c->column = lf < 0 ? c->column + text.n : 0;
+		in = str_skip(in, line);
+	}
+	return buf_str(&c->broken_up);
+}
+
+static void note_last(struct copy *c, struct str piece)
+{
+	if (piece.n == 0)
+		return;
+	c->last[0] = piece.n > 1 ? piece.p[piece.n - 2] : c->last[1];
+	c->last[1] = piece.p[piece.n - 1];
+	c->any = true;
+}
+
+/* What must be sent for one piece; the end mark with the last. */
+static struct str prepared(struct copy *c, bool is_last)
+{
+	struct str piece = buf_str(&c->in);
+	bool ended;
+
+	note_last(c, piece);
+	if ((c->r->m.flags & QUEUE_LONG_LINES) && cfg->line_limit > 1)
+		piece = break_lines(c, piece);
+	if (c->r->m.flags & QUEUE_DOTS) {
+		buf_clear(&c->out);
+		line_out_stuff(piece, &c->at_start, &c->out);
+		piece = buf_str(&c->out);
+	}
+	if (!is_last)
+		return piece;
+	ended = !c->any || (c->last[0] == '\r' && c->last[1] == '\n');
+	if (piece.p == c->in.p || piece.n == 0) {
+		buf_addz(&c->in, ended ? ".\r\n" : "\r\n.\r\n");
+		return buf_str(&c->in);
+	}
+	buf_clear(&c->in);
+	buf_add(&c->in, piece);
+	buf_addz(&c->in, ended ? ".\r\n" : "\r\n.\r\n");
+	return buf_str(&c->in);
+}
+
+/* ---- sending ---- */
+
+static int send_piece(struct copy *c, struct str piece, struct failure *why)
+{
+	struct iovec iov = { (void *)(uintptr_t)piece.p, piece.n };
+	int r = stream_writev(c->s->io, &iov, 1, deadline_in(cfg->data_xfer_ms));
+
+	if (r == STREAM_OK)
+		return 0;
+	failure_broken(c->a, c->s, r, NULL, "sending message body", why);
+	c->s->broken = true;
+	return -1;
+}
+
+static int send_range(struct copy *c, uint64_t at, uint64_t size, bool is_last, struct failure *why)
+{
+	do {
+		size_t n = size < PIECE ? (size_t)size : PIECE;
+
+		if (read_exactly(c, n, at, why) < 0 || send_piece(c, prepared(c, is_last && n == size), why) < 0)
+			return -1;
+		at += n;
+		size -= n;
+	} while (size > 0);
+	return 0;
+}
+
+int content_send(struct session *s, struct arena *a, const struct deliver_request *r, struct failure *why)
+{
+	struct copy c = { .s = s, .a = a, .r = r, .at_start = true };
+	const struct queue_message *m = &r->m;
+	int result;
+
+	if (m->header_at + m->header_size == m->body_at)
+		result = send_range(&c, m->header_at, m->header_size + m->body_size, true, why);
+	else if (send_range(&c, m->header_at, m->header_size, false, why) < 0)
+		result = -1;
+	else
+		result = send_range(&c, m->body_at, m->body_size, true, why);
+	buf_done(&c.in);
+	buf_done(&c.broken_up);
+	buf_done(&c.out);
+	return result;
+}
+
+bool content_header_is_8bit(const struct deliver_request *r)
+{
+	char piece[4096];
+	uint64_t at = r->m.header_at, left = r->m.header_size;
+
+	while (left > 0) {
+		int error;
+		ssize_t got = read_some(r->fd, piece, left < sizeof piece ? (size_t)left : sizeof piece, (off_t)at, &error);
+
+		if (got <= 0)
+			return false; /* content_send() will meet the same trouble and say so */
+		for (ssize_t i = 0; i < got; i++) {
+			if ((unsigned char)piece[i] > 127)
+				return true;
+		}
+		at += (uint64_t)got;
+		left -= (uint64_t)got;
+	}
+	return false;
+}

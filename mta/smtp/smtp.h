@@ -1,0 +1,197 @@
+/* mta/smtp/smtp.h - the SMTP and LMTP delivery agent: settings, sessions, and the delivery of one request.
+ *
+ * smtp.c takes requests; deliver.c walks over a request's next hops and servers; resolve.c finds the servers; connect.c opens sessions
+ * (hello.c up to the last EHLO, tls.c in between); cache.c keeps them between requests; transaction.c holds the dialogue for one message;
+ * content.c sends it; failure.c words what went wrong.
+ */
+#ifndef GATEPOST_MTA_SMTP_SMTP_H
+#define GATEPOST_MTA_SMTP_SMTP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/base/arena.h"
+#include "lib/base/err.h"
+#include "lib/base/list.h"
+#include "lib/base/str.h"
+#include "lib/conf/conf.h"
+#include "lib/net/stream.h"
+#include "lib/net/tls.h"
+#include "lib/proto/deliver.h"
+#include "lib/smtp/reply.h"
+#include "lib/table/table.h"
+#include "mta/smtp/nexthop.h"
+
+/* ---- settings ---- */
+
+enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY, TLS_SECURE };
+
+struct settings {
+	bool lmtp;
+	const char *myhostname, *hello_name, *fallback;
+	int64_t connect_ms, hello_ms, starttls_ms, xforward_ms, mail_ms, rcpt_ms, data_init_ms, data_xfer_ms, data_done_ms, quit_ms, dns_ms;
+	int64_t idle_ms, reuse_ms; /* connection cache; idle_ms 0: none */
+	size_t reuse_count, mx_address_limit, mx_session_limit, line_limit;
+	uint16_t port;
+	unsigned families; /* as for dns_addresses() */
+	enum family_preference prefer;
+	bool shuffle, balance, use_dns, use_native, ignore_mx_error, defer_no_mx_address;
+	bool always_ehlo, never_ehlo, skip_5xx_greeting, skip_quit_response, quote_envelope, dummy_auth, xforward, assume_final;
+	bool has_bind4, has_bind6;
+	struct sock_addr bind4, bind6;
+	unsigned discard; /* OFFER_* never used */
+	enum tls_level tls_level;
+	bool tls_wrapper, tls_notes; /* tls_notes: log what was negotiated */
+	const char *tls_servername, *tls_verify_match, *tls_secure_match;
+	struct tls_ctx *tls, *tls_mandatory;
+	struct tables tls_policy;
+	bool sasl;
+	struct tables sasl_passwords;
+	const char *sasl_options, *sasl_tls_options, *sasl_mechanisms;
+	bool sasl_by_sender, sasl_soft_bounce;
+};
+
+extern const struct settings *cfg; /* set before the first fiber */
+
+int settings_load(const struct conf *c, bool lmtp, struct err *e);
+bool tls_level_parse(struct str word, enum tls_level *out);
+void own_load(const struct conf *c);
+bool own_address(const struct sock_addr *a); /* one of inet_interfaces or proxy_interfaces */
+
+/* ---- failures ---- */
+
+/* Why a server, or all of them, did not take the mail. Lives in the delivery's arena. */
+struct failure {
+	struct code code; /* c is 4 or 5 */
+	struct str text;  /* as logged and reported */
+	bool remote;      /* the peer's words: Remote-MTA and Diagnostic-Code: smtp */
+	struct str relay, host; /* which server; empty: none was reached */
+};
+
+struct session;
+
+/* "said", "refused to talk to me": the session's last reply as the reason. during: "RCPT TO", or NULL. */
+void failure_said(struct arena *a, const struct session *s, const char *during, struct failure *out);
+void failure_refused(struct arena *a, const struct session *s, struct failure *out);
+/* result: what reading or writing came to, or STREAM_OK for a reply that was none (e says what). */
+void failure_broken(struct arena *a, const struct session *s, int result, const struct err *e, const char *during, struct failure *out);
+void failure_local(struct arena *a, struct code code, struct failure *out, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void failure_soften(struct failure *f); /* 5.x.y becomes 4.x.y */
+
+/* ---- finding servers ---- */
+
+struct servers {
+	struct server *v;
+	size_t count;
+	bool best_mx; /* the first of them is the best there is: a loop cannot be someone else's fault */
+};
+
+/* 0, or -1 with the reason. Suspends. */
+int resolve_servers(struct arena *a, const struct nexthop *hop, struct servers *out, struct failure *why);
+
+/* ---- TLS and passwords: what is asked of a destination ---- */
+
+struct security {
+	enum tls_level level;
+	const char *match;  /* verify, secure: names, in Postfix's words */
+	struct str sasl_user, sasl_password; /* empty: no login */
+};
+
+/* From settings and tables. 0, or -1 with the reason (a table could not be read). May suspend. */
+int security_tls(struct arena *a, const struct nexthop *hop, struct security *out, struct failure *why);
+int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why);
+
+/* ---- sessions ---- */
+
+enum { /* session.offers */
+	OFFER_PIPELINING = 1,
+	OFFER_SIZE = 2,
+	OFFER_8BITMIME = 4,
+	OFFER_SMTPUTF8 = 8,
+	OFFER_DSN = 16,
+	OFFER_STARTTLS = 32,
+	OFFER_AUTH = 64,
+	OFFER_XFORWARD = 128
+};
+
+struct session {
+	struct arena *life;
+	struct stream *io;
+	struct list link, place_link; /* in the cache */
+	struct str key;     /* which requests may use it */
+	struct str host;    /* server's name */
+	struct str peer;    /* "mx.example[192.0.2.1]" */
+	struct str relay;   /* with ":25" */
+	struct sock_addr addr;
+	unsigned offers;
+	uint64_t size_limit; /* 0: none said */
+	struct str auth_mechanisms, xforward_attributes;
+	struct smtp_reply reply; /* the last one */
+	unsigned uses;      /* messages begun */
+	int64_t born_at, idle_until;
+	bool rset_due;      /* a transaction was begun and not completed */
+	bool broken;        /* no more dialogue */
+};
+
+/* Connect, greeting, hello, STARTTLS, AUTH. NULL with the reason; *refused_tls: the handshake failed where TLS is optional, clear text may
+ * be tried. Suspends. */
+struct session *session_open(struct arena *scratch, const struct nexthop *hop, const struct server *server, bool best_mx,
+	const struct security *sec, struct failure *why, bool *refused_tls);
+void session_quit(struct session *s);  /* QUIT where that makes sense, and gone */
+void session_close(struct session *s); /* gone */
+/* One reply into s->reply. 0, or -1 with the reason. during: the phase as logged after "while". Suspends. */
+int session_read(struct session *s, struct arena *a, int64_t timeout_ms, const char *during, struct failure *why);
+int session_flush(struct session *s, struct arena *a, int64_t timeout_ms, const char *during, struct failure *why);
+/* Steps of session_open(). 0, or -1 with the reason. Suspend. */
+int session_hello(struct session *s, struct arena *a, bool loop_check, bool best_mx, struct failure *why);
+int session_ehlo(struct session *s, struct arena *a, bool loop_check, bool best_mx, struct failure *why);
+int session_starttls(struct session *s, struct arena *a, const struct nexthop *hop, const struct security *sec, bool greeted,
+	struct failure *why, bool *refused_tls);
+int session_login(struct session *s, struct arena *a, const struct security *sec, struct failure *why);
+
+/* ---- kept sessions ---- */
+
+void cache_init(void);
+struct str cache_key(struct arena *a, const struct nexthop *hop, const struct security *sec);
+struct session *cache_take(struct str key); /* alive as far as one can see without asking; NULL: none */
+void cache_put(struct session *s);          /* or quit, when it is used up */
+void cache_close_all(void);
+
+/* ---- one request ---- */
+
+struct rcpt_state {
+	bool open;          /* no final result yet */
+	unsigned conn_use;
+	int64_t connect_us; /* when the session of its last result was ready, 0: there was none */
+};
+
+struct delivery {
+	const struct deliver_request *r;
+	struct arena *a;
+	struct deliver_result *results; /* of open recipients: the latest reason why not */
+	struct rcpt_state *states;
+	size_t open_count;
+	int64_t connect_us; /* when the session in use was ready */
+	struct failure last; /* the latest of all, for the destination's state */
+	bool handshaken;    /* some server let us begin */
+	bool note_due;      /* there are results that another server may better */
+};
+
+/* Run the whole request: every recipient gets its result and its log line. Suspends. */
+void deliver_message(struct arena *a, const struct deliver_request *r, struct deliver_answer *out);
+
+/* A reason for one recipient or all open ones: final when it is permanent, else kept for the case that no server does better. */
+void delivery_fail_rcpt(struct delivery *d, size_t rcpt, const struct session *s, const struct failure *f);
+void delivery_fail_open(struct delivery *d, const struct session *s, const struct failure *f);
+void delivery_sent(struct delivery *d, size_t rcpt, const struct session *s);
+
+enum outcome { OUTCOME_DONE, OUTCOME_STALE }; /* STALE: a kept session had died before anything was accepted; nothing was decided */
+/* MAIL to the replies after the content, for all open recipients. Sets s->broken, s->rset_due. Suspends. */
+enum outcome transaction_run(struct delivery *d, struct session *s);
+
+/* Content, final dot included, flushed. 0, or -1 with the reason (s->broken is set). Suspends. */
+int content_send(struct session *s, struct arena *a, const struct deliver_request *r, struct failure *why);
+bool content_header_is_8bit(const struct deliver_request *r); /* Suspends. */
+
+#endif

@@ -1,0 +1,431 @@
+/* mta/smtp/transaction.c - one message over one session: the envelope in as few segments as the server allows, the content, the replies.
+ *
+ * The envelope is a list of steps, each a command with one reply. With PIPELINING (RFC 2920) a window of them is on the way at any time, DATA
+ * included; without, the window is one. Whatever happens, a recipient counts as delivered only by the final 2xx.
+ * Security: replies come from any host; addresses that could break a command line are refused before they reach it.
+ */
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/mail/addr.h"
+#include "lib/mail/dsn.h"
+#include "mta/smtp/smtp.h"
+
+#define WINDOW 200 /* commands without reply; their replies must fit the buffers between the two hosts */
+
+enum step_kind { STEP_RSET, STEP_XFORWARD, STEP_MAIL, STEP_RCPT, STEP_DATA };
+
+struct step {
+	enum step_kind kind;
+	size_t rcpt;     /* of STEP_RCPT: index in the request */
+	struct str text; /* of STEP_XFORWARD */
+};
+
+struct transaction {
+	struct delivery *d;
+	struct session *s;
+	struct step *steps;
+	size_t count, sent, got;
+	size_t *accepted; /* recipients with a 2xx to RCPT */
+	size_t accepted_count;
+	bool mail_refused, go_ahead; /* go_ahead: 354 */
+	bool stale;
+};
+
+static const struct {
+	const char *name;   /* "in reply to ... command" */
+	const char *during; /* "while ..." */
+} phases[] = {
+	[STEP_RSET] = { "RSET", "sending RSET probe" },
+	[STEP_XFORWARD] = { "XFORWARD", "sending XFORWARD name/address" },
+	[STEP_MAIL] = { "MAIL FROM", "sending MAIL FROM" },
+	[STEP_RCPT] = { "RCPT TO", "sending RCPT TO" },
+	[STEP_DATA] = { "DATA", "sending DATA command" },
+};
+
+static int64_t timeout_of(enum step_kind kind)
+{
+	const int64_t ms[] = {
+		[STEP_RSET] = cfg->mail_ms,
+		[STEP_XFORWARD] = cfg->xforward_ms,
+		[STEP_MAIL] = cfg->mail_ms,
+		[STEP_RCPT] = cfg->rcpt_ms,
+		[STEP_DATA] = cfg->data_init_ms,
+	};
+
+	return ms[kind];
+}
+
+/* ---- commands ---- */
+
+static struct str external(struct transaction *t, struct str address)
+{
+	return cfg->quote_envelope ? addr_quote(t->d->a, address) : address;
+}
+
+static bool has_utf8(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] > 127)
+			return true;
+	}
+	return false;
+}
+
+static bool envelope_has_utf8(const struct delivery *d)
+{
+	bool any = has_utf8(d->r->m.sender);
+
+	for (size_t i = 0; i < d->r->m.rcpt_count; i++)
+		any |= d->states[i].open && has_utf8(d->r->m.rcpts[i].addr);
+	return any;
+}
+
+static void put_mail(struct transaction *t, struct buf *b)
+{
+	const struct queue_message *m = &t->d->r->m;
+	struct str sender = external(t, m->sender);
+
+	buf_addf(b, "MAIL FROM:<%.*s>", STRF(sender));
+	if (t->s->offers & OFFER_SIZE)
+		buf_addf(b, " SIZE=%llu", (unsigned long long)(m->header_size + m->body_size));
+	if ((t->s->offers & OFFER_8BITMIME) && (m->flags & (QUEUE_8BIT | QUEUE_BODY_8BITMIME)))
+		buf_addz(b, " BODY=8BITMIME");
+	if ((t->s->offers & OFFER_SMTPUTF8) && (m->flags & QUEUE_UTF8))
+		buf_addz(b, " SMTPUTF8");
+	if ((t->s->offers & OFFER_DSN) && m->ret != DSN_RET_NONE)
+		buf_addz(b, m->ret == DSN_RET_FULL ? " RET=FULL" : " RET=HDRS");
+	if ((t->s->offers & OFFER_DSN) && m->envid.n > 0)
+		buf_addf(b, " ENVID=%.*s", STRF(m->envid));
+	if (cfg->dummy_auth && (t->s->offers & OFFER_AUTH))
+		buf_addz(b, " AUTH=<>");
+	buf_addz(b, "\r\n");
+}
+
+static void put_notify(struct buf *b, int notify)
+{
+	static const struct {
+		int bit;
+		const char *word;
+	} words[] = { { DSN_NOTIFY_SUCCESS, "SUCCESS" }, { DSN_NOTIFY_FAILURE, "FAILURE" }, { DSN_NOTIFY_DELAY, "DELAY" } };
+	const char *before = " NOTIFY=";
+
+	if (notify & DSN_NOTIFY_NEVER)
+		buf_addz(b, " NOTIFY=NEVER");
+	for (size_t i = 0; !(notify & DSN_NOTIFY_NEVER) && i < sizeof words / sizeof *words; i++) {
+		if (!(notify & words[i].bit))
+			continue;
+		buf_addf(b, "%s%s", before, words[i].word);
+		before = ",";
+	}
+}
+
+static void put_rcpt(struct transaction *t, size_t rcpt, struct buf *b)
+{
+	const struct queue_rcpt *r = &t->d->r->m.rcpts[rcpt];
+	struct str address = external(t, r->addr);
+
+	buf_addf(b, "RCPT TO:<%.*s>", STRF(address));
+	if (t->s->offers & OFFER_DSN) {
+		put_notify(b, r->notify);
+		if (r->orcpt.n > 0) {
+			buf_addf(b, " ORCPT=%.*s", STRF(r->orcpt));
+		} else if (r->orig.n > 0 && !has_utf8(r->orig)) {
+			buf_addz(b, " ORCPT=rfc822;");
+			addr_xtext_encode(b, external(t, r->orig));
+		}
+	}
+	buf_addz(b, "\r\n");
+}
+
+static void send_step(struct transaction *t, const struct step *step)
+{
+	struct buf b = { 0 };
+
+	if (step->kind == STEP_MAIL)
+		put_mail(t, &b);
+	else if (step->kind == STEP_RCPT)
+		put_rcpt(t, step->rcpt, &b);
+	else if (step->kind == STEP_XFORWARD)
+		buf_add(&b, step->text);
+	else
+		buf_addf(&b, "%s\r\n", phases[step->kind].name);
+	stream_write(t->s->io, buf_str(&b), deadline_in(timeout_of(step->kind)));
+	buf_done(&b);
+}
+
+/* ---- the list of steps ---- */
+
+static void add_step(struct transaction *t, enum step_kind kind, size_t rcpt)
+{
+	t->steps[t->count++] = (struct step){ .kind = kind, .rcpt = rcpt };
+}
+
+/* What XFORWARD tells about the client: for filters behind us that decide by it. */
+static void add_xforward(struct transaction *t)
+{
+	const struct queue_message *m = &t->d->r->m;
+	const struct {
+		const char *name;
+		struct str value;
+	} attributes[] = {
+		{ "NAME", m->client.name }, { "ADDR", m->client.addr }, { "PORT", m->client.port }, { "PROTO", m->client.proto },
+		{ "HELO", m->client.helo }, { "IDENT", str_z(m->id) },  { "SOURCE", m->flags & QUEUE_LOCAL ? STR("LOCAL") : STR("REMOTE") },
+	};
+	struct buf b = { 0 };
+
+	for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
+		struct str offered = t->s->xforward_attributes, word;
+
+		while ((word = str_word(&offered, " \t")).n > 0 && !str_eqiz(word, attributes[i].name))
+			;
+		if (word.n == 0)
+			continue;
+		buf_addf(&b, "%s %s=", b.n == 0 ? "XFORWARD" : "", attributes[i].name);
+		if (attributes[i].value.n == 0)
+			buf_addz(&b, "[UNAVAILABLE]");
+		addr_xtext_encode(&b, attributes[i].value);
+	}
+	buf_addz(&b, "\r\n");
+	add_step(t, STEP_XFORWARD, 0);
+	t->steps[t->count - 1].text = arena_dup(t->d->a, buf_str(&b));
+	buf_done(&b);
+}
+
+static void list_steps(struct transaction *t)
+{
+	const struct queue_message *m = &t->d->r->m;
+
+	t->steps = arena_alloc(t->d->a, (t->d->open_count + 4) * sizeof *t->steps);
+	t->accepted = arena_alloc(t->d->a, (t->d->open_count + 1) * sizeof *t->accepted);
+	if (t->s->rset_due)
+		add_step(t, STEP_RSET, 0);
+	if (cfg->xforward && (t->s->offers & OFFER_XFORWARD) && t->s->xforward_attributes.n > 0)
+		add_xforward(t);
+	add_step(t, STEP_MAIL, 0);
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		if (t->d->states[i].open)
+			add_step(t, STEP_RCPT, i);
+	}
+	add_step(t, STEP_DATA, 0);
+}
+
+/* ---- replies ---- */
+
+static void fail_accepted(struct transaction *t, const struct failure *why)
+{
+	for (size_t i = 0; i < t->accepted_count; i++)
+		delivery_fail_rcpt(t->d, t->accepted[i], t->s, why);
+	t->accepted_count = 0;
+}
+
+/* RFC 5321 section 4.5.3.1.10: 552 to RCPT means "too many recipients", which is temporary. */
+static void rcpt_refused(struct transaction *t, size_t rcpt)
+{
+	struct failure why;
+
+	failure_said(t->d->a, t->s, phases[STEP_RCPT].name, &why);
+	if (t->s->reply.code.smtp == 552)
+		failure_soften(&why);
+	delivery_fail_rcpt(t->d, rcpt, t->s, &why);
+}
+
+static void take_reply(struct transaction *t, const struct step *step)
+{
+	bool good = t->s->reply.code.smtp / 100 == 2;
+	struct failure why;
+
+	switch (step->kind) {
+	case STEP_RSET:
+		t->s->rset_due = !good;
+		break;
+	case STEP_XFORWARD:
+		if (!good)
+			log_warn("%s: host %.*s said: %.*s (in reply to XFORWARD command)", t->d->r->m.id, STRF(t->s->peer),
+				STRF(buf_str(&t->s->reply.text)));
+		break;
+	case STEP_MAIL:
+		t->mail_refused = !good;
+		if (good)
+			break;
+		failure_said(t->d->a, t->s, phases[STEP_MAIL].name, &why);
+		delivery_fail_open(t->d, t->s, &why);
+		break;
+	case STEP_RCPT:
+		if (good && !t->mail_refused)
+			t->accepted[t->accepted_count++] = step->rcpt;
+		else if (!t->mail_refused)
+			rcpt_refused(t, step->rcpt);
+		break;
+	case STEP_DATA:
+		t->go_ahead = t->s->reply.code.smtp / 100 == 3;
+		if (t->go_ahead || t->accepted_count == 0)
+			break;
+		failure_said(t->d->a, t->s, phases[STEP_DATA].name, &why);
+		fail_accepted(t, &why);
+	}
+}
+
+/* The connection is gone, or about to go (421): what has no result gets this one. A kept session that dies before anything was accepted had
+ * only waited too long: that is no news about the server. */
+static void broke_off(struct transaction *t, const struct failure *why)
+{
+	if (t->s->uses > 1 && t->accepted_count == 0 && t->steps[t->got].kind <= STEP_MAIL)
+		t->stale = true;
+	else
+		delivery_fail_open(t->d, t->s, why);
+}
+
+/* ---- the dialogue ---- */
+
+static bool may_send(const struct transaction *t)
+{
+	if (t->sent == t->count || t->mail_refused || t->s->broken || t->d->open_count == 0)
+		return false;
+	/* Where every reply is in, DATA needs an accepted recipient. */
+	return t->steps[t->sent].kind != STEP_DATA || t->sent > t->got || t->accepted_count > 0;
+}
+
+/* The envelope, up to the reply to DATA. -1: broken off. */
+static int run_envelope(struct transaction *t)
+{
+	size_t window = t->s->offers & OFFER_PIPELINING ? WINDOW : 1;
+	struct failure why;
+
+	while (t->got < t->sent || may_send(t)) {
+		const struct step *step = &t->steps[t->got];
+		const char *during = phases[step->kind].during;
+
+		while (t->sent - t->got < window && may_send(t))
+			send_step(t, &t->steps[t->sent++]);
+		if (session_flush(t->s, t->d->a, timeout_of(step->kind), during, &why) < 0 ||
+			session_read(t->s, t->d->a, timeout_of(step->kind), during, &why) < 0) {
+			broke_off(t, &why);
+			return -1;
+		}
+		if (t->s->broken) { /* 421 */
+			failure_said(t->d->a, t->s, phases[step->kind].name, &why);
+			broke_off(t, &why);
+			return -1;
+		}
+		take_reply(t, step);
+		t->got++;
+	}
+	return 0;
+}
+
+#define END_OF_DATA "sending end of data -- message may be sent more than once"
+
+/* One reply for all (SMTP) or for each accepted recipient (LMTP, RFC 2033 section 4.2). */
+static void read_results(struct transaction *t)
+{
+	struct failure why;
+
+	for (size_t i = 0; i < t->accepted_count; i++) {
+		if ((i == 0 || cfg->lmtp) && (t->s->broken || session_read(t->s, t->d->a, cfg->data_done_ms, END_OF_DATA, &why) < 0)) {
+			if (i > 0 && t->s->reply.code.smtp == 421)
+				failure_said(t->d->a, t->s, "end of DATA", &why);
+			delivery_fail_open(t->d, t->s, &why);
+			return;
+		}
+		if (t->s->reply.code.smtp / 100 == 2) {
+			delivery_sent(t->d, t->accepted[i], t->s);
+			continue;
+		}
+		failure_said(t->d->a, t->s, "end of DATA", &why);
+		delivery_fail_rcpt(t->d, t->accepted[i], t->s, &why);
+	}
+	t->s->rset_due = false;
+}
+
+/* DATA was pipelined and the server waits for content nobody wants: an empty message to no one ends it (RFC 2920 section 3.1). */
+static void send_nothing(struct transaction *t)
+{
+	struct failure why;
+
+	stream_write(t->s->io, STR(".\r\n"), deadline_in(cfg->data_xfer_ms));
+	if (session_flush(t->s, t->d->a, cfg->data_done_ms, END_OF_DATA, &why) == 0)
+		session_read(t->s, t->d->a, cfg->data_done_ms, END_OF_DATA, &why);
+}
+
+static void run_content(struct transaction *t)
+{
+	struct failure why;
+
+	if (t->accepted_count == 0)
+		send_nothing(t);
+	else if (content_send(t->s, t->d->a, t->d->r, &why) < 0)
+		fail_accepted(t, &why);
+	else
+		read_results(t);
+}
+
+/* ---- what can be refused without asking ---- */
+
+static void refuse(struct transaction *t, struct code code, const char *text)
+{
+	struct failure why = { .code = code, .text = str_z(text) };
+
+	delivery_fail_open(t->d, t->s, &why);
+}
+
+static bool is_sendable(struct str address)
+{
+	return str_any(address, "\r\n") < 0 && str_chr(address, '\0') < 0;
+}
+
+static void refuse_bad_addresses(struct transaction *t)
+{
+	const struct queue_message *m = &t->d->r->m;
+	struct failure why = { .code = CODE(0, 5, 1, 3), .text = STR("bad address syntax") };
+
+	if (!is_sendable(m->sender)) {
+		why.code.d = 7;
+		delivery_fail_open(t->d, t->s, &why);
+	}
+	for (size_t i = 0; i < m->rcpt_count; i++) {
+		if (t->d->states[i].open && !is_sendable(m->rcpts[i].addr))
+			delivery_fail_rcpt(t->d, i, t->s, &why);
+	}
+}
+
+static void refuse_too_large(struct transaction *t)
+{
+	const struct queue_message *m = &t->d->r->m;
+	uint64_t size = m->header_size + m->body_size;
+
+	if (!(t->s->offers & OFFER_SIZE) || t->s->size_limit == 0 || size <= t->s->size_limit)
+		return;
+	refuse(t, CODE(0, 5, 3, 4),
+		arena_z(t->d->a, arena_printf(t->d->a, "message size %llu exceeds size limit %llu of server %.*s", (unsigned long long)size,
+					 (unsigned long long)t->s->size_limit, STRF(t->s->peer))));
+}
+
+static void refuse_utf8(struct transaction *t)
+{
+	const struct queue_message *m = &t->d->r->m;
+
+	if (!(m->flags & QUEUE_UTF8) || (t->s->offers & OFFER_SMTPUTF8))
+		return;
+	if (envelope_has_utf8(t->d) || ((m->flags & QUEUE_8BIT) && content_header_is_8bit(t->d->r)))
+		refuse(t, CODE(0, 5, 6, 7),
+			arena_z(t->d->a, arena_printf(t->d->a, "SMTPUTF8 is required, but was not offered by host %.*s", STRF(t->s->peer))));
+}
+
+enum outcome transaction_run(struct delivery *d, struct session *s)
+{
+	struct transaction t = { .d = d, .s = s };
+
+	s->uses++;
+	refuse_bad_addresses(&t);
+	refuse_too_large(&t);
+	refuse_utf8(&t);
+	if (d->open_count == 0)
+		return OUTCOME_DONE;
+	list_steps(&t);
+	if (run_envelope(&t) < 0)
+		return t.stale ? OUTCOME_STALE : OUTCOME_DONE;
+	s->rset_due = true; /* until the final replies are in */
+	if (t.go_ahead)
+		run_content(&t);
+	return OUTCOME_DONE;
+}
