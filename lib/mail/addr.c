@@ -85,8 +85,7 @@ static bool is_dot_string(struct str s)
 
 struct str addr_quote(struct arena *a, struct str address)
 {
-	ptrdiff_t at = str_rchr(address, '@'); /* an internal form has no quotes: the last '@' it is */
-	struct str local = at < 0 ? address : str_sub(address, 0, (size_t)at);
+	struct str local = addr_split(address).local;
 	struct str tail = str_skip(address, local.n);
 	char *p;
 	size_t n = 0;
