@@ -229,12 +229,14 @@ static void prepare(void)
 		log_fatal("%s", e.text);
 }
 
-static void close_stderr(void)
+/* Whoever started master may be waiting for the end of our output. */
+static void close_output(void)
 {
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	if (null < 0)
 		return;
+	dup2(null, STDOUT_FILENO);
 	dup2(null, STDERR_FILENO);
 	close(null);
 }
@@ -269,7 +271,7 @@ static void first_fiber(void *arg)
 		acceptor_start(&set);
 	tell_master('R');
 	if (self.options.quiet)
-		close_stderr();
+		close_output();
 }
 
 int service_main(int argc, char **argv, const struct service *s)

@@ -4,8 +4,8 @@
  * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT [-m CLIENTS] [-q] [-r] -o name=value ... [-- args]" with the listening
  * sockets as descriptors 4... and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when
  * ready, 'S' before clean exit. The working directory is the queue directory. SIGTERM and master's death mean: accept no more, finish
- * sessions, leave. -m: this process's share of the service's clients at once; -q: standard error is closed once ready (master runs in the
- * background); -r: chroot column of master.cf. Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
+ * sessions, leave. -m: this process's share of the service's clients at once; -q: standard output and error are closed once ready (master
+ * runs in the background); -r: chroot column of master.cf. Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
  * fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
  */
 #ifndef GATEPOST_LIB_SERVICE_SERVICE_H

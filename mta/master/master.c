@@ -255,6 +255,7 @@ int main(int argc, char **argv)
 	list_init(&m.generations);
 	list_init(&m.listeners);
 	umask(022);
+	close_range(STDERR_FILENO + 1, UINT_MAX, 0); /* whatever we were started with is not for daemons */
 	raise_descriptors();
 	if (m.detached)
 		start_detach();
