@@ -88,18 +88,17 @@ static int take_envelope(struct submission *s, struct queue_message *m, struct e
 enum load_result submission_load(struct submission *s, struct err *e)
 {
 	struct queue_message m = { 0 };
-	struct stat st;
+	struct stat st = { .st_uid = (uid_t)-1 };
+	bool closed;
 
 	s->fd = open_plain(s->path, &st, e);
-	if (s->fd < 0 && errno == EACCES && lstat(s->path, &st) == 0) { /* closed to us until it is complete */
-		s->uid = st.st_uid;
-		s->changed = st.st_mtime;
-		return LOAD_INCOMPLETE;
-	}
-	if (s->fd < 0)
-		return e->kind == ERR_PERM ? LOAD_DAMAGED : LOAD_FAILED;
+	closed = s->fd < 0 && errno == EACCES && lstat(s->path, &st) == 0; /* to us, until it is complete */
 	s->uid = st.st_uid;
 	s->changed = st.st_mtime;
+	if (closed)
+		return LOAD_INCOMPLETE;
+	if (s->fd < 0)
+		return e->kind == ERR_PERM ? LOAD_DAMAGED : LOAD_FAILED;
 	if (!queue_begun(s->fd))
 		return LOAD_INCOMPLETE;
 	if (queue_load(s->fd, strrchr(s->path, '/') + 1, true, s->life, &m, e) < 0 || take_envelope(s, &m, e) < 0)
