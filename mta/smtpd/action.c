@@ -43,17 +43,16 @@ static bool all_digits(struct str s)
 
 struct action action_parse(struct str text)
 {
-	struct str rest = str_trim(text);
-	struct action a = { ACTION_LIST, 0, rest };
-	struct str word;
+	struct str rest = text, word = str_word(&rest, " \t");
+	struct action a = { ACTION_LIST, 0, str_trim(text) };
 	uint64_t code = 0;
 
-	if (rest.n == 0)
-		return (struct action){ ACTION_EMPTY, 0, rest };
-	if (all_digits(rest)) /* a time stamp of pop-before-smtp, say */
+	if (word.n == 0)
+		return (struct action){ ACTION_EMPTY, 0, STR_NONE };
+	if (all_digits(a.text)) /* a time stamp of pop-before-smtp, say */
 		return (struct action){ ACTION_OK, 0, STR_NONE };
-	word = str_word(&rest, " \t");
-	rest = str_trim(rest);
+	while (rest.n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\t'))
+		rest = str_skip(rest, 1); /* blanks at the end belong to the text, as in Postfix */
 	if (word.n == 3 && (word.p[0] == '4' || word.p[0] == '5') && str_to_u64(word, 599, &code))
 		return (struct action){ ACTION_CODE, (short)code, rest };
 	for (size_t i = 0; i < sizeof action_words / sizeof *action_words; i++)
@@ -132,7 +131,7 @@ static void log_effect(struct check *c, const struct action_source *src, const c
 
 static struct str keep(struct check *c, struct str text)
 {
-	return arena_dup(c->s->mail, str_sub(text, 0, ACTION_TEXT_MAX));
+	return arena_dup(c->s->mail, str_sub(str_trim(text), 0, ACTION_TEXT_MAX));
 }
 
 static enum verdict do_hold(struct check *c, const struct action_source *src, struct str text)
@@ -195,7 +194,7 @@ static enum verdict do_bcc(struct check *c, const struct action_source *src, str
 	if (!is_address(src, "BCC", text))
 		return CHECK_DUNNO;
 	log_trigger(c, src, "bcc", "BCC", text);
-	str_list_add(c->s->mail, &c->s->t.bcc, str_sub(text, 0, ACTION_TEXT_MAX));
+	str_list_add(c->s->mail, &c->s->t.bcc, str_sub(str_trim(text), 0, ACTION_TEXT_MAX));
 	return CHECK_DUNNO;
 }
 

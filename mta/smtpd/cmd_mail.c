@@ -184,12 +184,19 @@ static size_t param_texts(struct session *s, const struct smtp_path *path, struc
 static struct str internal_form(struct session *s, const struct addr *a)
 {
 	struct arena *scratch = session_scratch(s);
+	struct str address = a->local;
 
-	if (a->local.n == 0 && a->domain.n == 0)
-		return STR_NONE;
-	if (a->domain.n == 0)
-		return addr_unquote(s->mail, a->local);
-	return addr_unquote(s->mail, arena_printf(scratch, "%.*s@%.*s", STRF(a->local), STRF(a->domain)));
+	if (a->domain.n > 0)
+		address = arena_printf(scratch, "%.*s@%.*s", STRF(a->local), STRF(a->domain));
+	return arena_dup(s->mail, addr_unquote(scratch, address)); /* unquoting may give back what it got */
+}
+
+/* As the client wrote it, quotes, source route and all, for notifications. */
+static struct str original_form(struct session *s, struct str raw)
+{
+	if (raw.n > 1 && raw.p[0] == '<')
+		raw = str_trim(str_sub(raw, 1, raw.n - 2));
+	return arena_dup(s->mail, raw);
 }
 
 static unsigned address_flags(unsigned more)
@@ -428,7 +435,8 @@ static int take_rcpt(struct session *s, const struct smtp_path *path, struct str
 	s->t.rcpt_checked = false;
 	if (judge_rcpt(s, path, args) < 0)
 		return -1;
-	rcpt.addr = rcpt.orig = s->t.rcpt_now;
+	rcpt.addr = s->t.rcpt_now;
+	rcpt.orig = original_form(s, path->raw);
 	if (s->t.id[0] == '\0') {
 		queue_id_new(s->t.id);
 		session_log_client(s);

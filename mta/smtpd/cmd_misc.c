@@ -64,8 +64,9 @@ int cmd_vrfy(struct session *s, struct str args)
 	used = addr_parse_path(args, cf.smtputf8 ? ADDR_UTF8 : 0u, &addr, &why);
 	if (used < 0 || str_trim(str_skip(args, (size_t)used)).n > 0)
 		return session_reply(s, CODE(501, 5, 1, 3), "Bad recipient address syntax");
-	s->t.rcpt_now = addr.domain.n > 0 ? arena_printf(s->mail, "%.*s@%.*s", STRF(addr.local), STRF(addr.domain)) : addr.local;
-	s->t.rcpt_now = addr_unquote(s->mail, s->t.rcpt_now);
+	if (addr.domain.n > 0)
+		addr.local = arena_printf(s->mail, "%.*s@%.*s", STRF(addr.local), STRF(addr.domain));
+	s->t.rcpt_now = addr_unquote(s->mail, addr.local);
 	rc = judge_vrfy(s, args);
 	s->t.rcpt_now = STR_NONE;
 	s->t.rcpt_answer = NULL;

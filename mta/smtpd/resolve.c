@@ -22,13 +22,15 @@ struct rewrite_answer *resolve_ask(struct session *s, struct str address, bool k
 
 struct str resolve_sender_key(struct session *s)
 {
-	return s->t.sender_answer != NULL && s->t.sender.n > 0 ? s->t.sender_answer->address : s->t.sender;
+	if (s->t.sender_answer == NULL || s->t.sender.n == 0)
+		return s->t.sender;
+	return arena_lower(session_scratch(s), s->t.sender_answer->address);
 }
 
 struct str resolve_rcpt_key(struct session *s)
 {
 	if (s->t.rcpt_now.n > 0)
-		return s->t.rcpt_answer != NULL ? s->t.rcpt_answer->address : s->t.rcpt_now;
+		return s->t.rcpt_answer != NULL ? arena_lower(session_scratch(s), s->t.rcpt_answer->address) : s->t.rcpt_now;
 	return s->t.rcpts.count == 1 ? s->t.rcpts.v[0].addr : STR_NONE;
 }
 

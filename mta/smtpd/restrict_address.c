@@ -193,6 +193,18 @@ static enum verdict unknown_user(struct check *c, const struct address *a)
 	return refuse(c, a, CODE((short)*row->smtp, (unsigned char)(*row->smtp / 100), 1, 1), text);
 }
 
+/* Names that every mail system answers to, in its tables or not: RFC 5321 section 4.5.1, and our own. */
+static bool always_known(const struct rewrite_answer *w)
+{
+	static const char *const names[] = { "postmaster", "mailer-daemon", "double-bounce" };
+	struct str local = addr_split(w->address).local;
+
+	for (size_t i = 0; w->klass == CLASS_LOCAL && i < sizeof names / sizeof *names; i++)
+		if (str_eqiz(local, names[i]))
+			return true;
+	return false;
+}
+
 static enum verdict need_listed(struct check *c, const struct address *a)
 {
 	const struct rewrite_answer *w = a->answer;
@@ -203,7 +215,7 @@ static enum verdict need_listed(struct check *c, const struct address *a)
 		return error_transport(c, a, false);
 	if (str_eqz(w->transport, "retry"))
 		return error_transport(c, a, true);
-	if (w->klass == CLASS_DEFAULT || (w->flags & REWRITE_KNOWN))
+	if (w->klass == CLASS_DEFAULT || (w->flags & REWRITE_KNOWN) || always_known(w))
 		return CHECK_DUNNO;
 	return unknown_user(c, a);
 }
