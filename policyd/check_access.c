@@ -50,7 +50,7 @@ bool access_lookup(const struct access *access, struct request *r, struct access
 	for (size_t i = 0; i < limit && answer == TABLE_MISSING; i++)
 		answer = table_lookup(access->table, keys.list[i], &value, &e);
 	if (answer == TABLE_FOUND) {
-		v->action = arena_dup(r->life, str_trim(buf_str(&value)));
+		v->action = arena_dup(r->life, buf_str(&value));
 		if (v->action.n == 0) {
 			log_warn("%.*s: lookup result is empty, taken as OK", STRF(access->spec));
 			v->action = STR("OK");

@@ -131,7 +131,7 @@ static void put_rcpt(struct transaction *t, size_t rcpt, struct buf *b)
 			buf_addf(b, " ORCPT=%.*s", STRF(r->orcpt));
 		} else if (r->orig.n > 0 && !has_utf8(r->orig)) {
 			buf_addz(b, " ORCPT=rfc822;");
-			addr_xtext_encode(b, external(t, r->orig));
+			addr_xtext_encode(b, r->orig); /* as the client wrote it */
 		}
 	}
 	buf_addz(b, "\r\n");
