@@ -1,15 +1,13 @@
 /* t/fuzz/fuzz_queue.c - arbitrary bytes as a message file: queue_load and the status records. Inputs whose first byte is odd get their
  * checksum repaired, so that what lies behind it is reached.
  */
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "lib/base/hash.h"
 #include "lib/queue/queue.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "t/fuzz/fuzz.h"
 
 static uint64_t number(const unsigned char *p, int octets)
 {

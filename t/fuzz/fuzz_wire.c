@@ -1,7 +1,6 @@
 /* t/fuzz/fuzz_wire.c - every sentence of the internal protocols out of arbitrary bytes: a frame is put into a socket pair and read by
  * each receiver in turn. First byte: which receiver.
  */
-#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,8 +13,7 @@
 #include "lib/proto/deliver.h"
 #include "lib/proto/notify.h"
 #include "lib/proto/rewrite.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "t/fuzz/fuzz.h"
 
 static struct str input;
 
