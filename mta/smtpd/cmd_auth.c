@@ -222,6 +222,8 @@ static int failed(struct session *s, struct str mechanism, struct str fields)
 
 	if (user.n == 0)
 		user = STR("(unavailable)");
+	if (reason.n == 0)
+		reason = STR("authentication failure");
 	log_failure(s, mechanism, reason, user);
 	if (has_field(fields, "temp"))
 		return session_reply(s, CODE_TEMP, "Temporary authentication failure: %.*s", STRF(reason));

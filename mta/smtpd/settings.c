@@ -387,12 +387,22 @@ static enum bare_newline bare_newline_parse(const char *word)
 	return str_eqiz(str_z(word), "note") ? BARE_NOTE : BARE_NORMALIZE; /* "no" would allow smuggling: not offered */
 }
 
+/* Silence about these would let mail in that the operator means to stop. */
+static void refuse_unsupported(const struct conf *c)
+{
+	if (*conf_str(c, "smtpd_proxy_filter") != '\0')
+		log_fatal("smtpd_proxy_filter is not supported: use smtpd_milters or content_filter");
+	if (conf_bool(c, "smtpd_tls_req_ccert"))
+		log_fatal("smtpd_tls_req_ccert is not supported: client certificates are not verified");
+}
+
 void settings_load(const struct conf *c)
 {
 	struct str overrides = str_z(conf_str(c, "receive_override_options"));
 
 	cf.life = arena_new("smtpd settings");
 	load_values(c);
+	refuse_unsupported(c);
 	cf.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "smtpd_discard_ehlo_keywords")));
 	cf.override = bits_parse(override_words, sizeof override_words / sizeof *override_words, overrides,
 		"receive_override_options word");
