@@ -1,0 +1,76 @@
+/* lib/proto/agent.c - the request loop of the delivery agents. */
+#include "lib/proto/agent.h"
+
+#include <sys/socket.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/list.h"
+#include "lib/base/log.h"
+
+/* A connection of qmgr that waits for its next request. */
+struct waiting {
+	struct list link;
+	struct stream *io;
+};
+
+static struct list waiting = { &waiting, &waiting };
+static bool draining;
+
+/* 0: a request; 1: no more. */
+static int next_request(struct waiting *w, struct arena *a, struct deliver_request *r)
+{
+	struct err e = ERR_INIT;
+	int got;
+
+	if (draining)
+		return 1;
+	list_add_tail(&waiting, &w->link);
+	got = deliver_receive_request(w->io, a, r, DEADLINE_NEVER, &e);
+	list_del(&w->link);
+	if (got < 0)
+		log_warn("delivery request: %s", e.text);
+	return got == 0 ? 0 : 1;
+}
+
+static int serve_one(struct stream *s, struct arena *a, const struct deliver_request *r, agent_deliver_fn *deliver)
+{
+	struct deliver_answer answer = { .count = r->m.rcpt_count };
+	struct err e = ERR_INIT;
+	int sent;
+
+	answer.results = arena_alloc(a, r->m.rcpt_count * sizeof *answer.results);
+	deliver(a, r, &answer);
+	sent = deliver_conclude(s, r, &answer, DEADLINE_NEVER, &e);
+	if (sent < 0)
+		log_warn("%s: delivery answer: %s", r->m.id, e.text);
+	close(r->fd);
+	return sent;
+}
+
+void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver)
+{
+	struct arena *a = arena_new(label);
+	struct waiting w = { .io = s };
+	struct deliver_request r;
+
+	list_init(&w.link);
+	while (next_request(&w, a, &r) == 0 && serve_one(s, a, &r, deliver) == 0)
+		arena_reset(a);
+	arena_free(a);
+}
+
+/* Requests that were already sent are still served: only reading ends. */
+void agent_drain(void)
+{
+	draining = true;
+	for (struct list *i = waiting.next; i != &waiting; i = i->next)
+		shutdown(stream_fd(LIST_OWNER(i, struct waiting, link)->io), SHUT_RD);
+}
+
+void agent_same_result(const struct deliver_request *r, const struct deliver_result *res, struct deliver_answer *out)
+{
+	for (size_t i = 0; i < r->m.rcpt_count; i++) {
+		out->results[i] = *res;
+		deliver_log(r, i, res, 0, 0);
+	}
+}

@@ -1,0 +1,18 @@
+/* lib/proto/agent.h - the request loop of a delivery agent: take a request from qmgr, deliver, answer, and again. */
+#ifndef GATEPOST_LIB_PROTO_AGENT_H
+#define GATEPOST_LIB_PROTO_AGENT_H
+
+#include "lib/proto/deliver.h"
+
+/* Fills out->results[0..count), which are there already, one per recipient; logs each with deliver_log(). */
+typedef void agent_deliver_fn(struct arena *a, const struct deliver_request *r, struct deliver_answer *out);
+
+/* Serve requests on s until the peer closes or agent_drain(). label: static text. Suspends. */
+void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver);
+/* No more requests than those under way: the service's drain(). */
+void agent_drain(void);
+
+/* All recipients of the request share one result: set and log it. */
+void agent_same_result(const struct deliver_request *r, const struct deliver_result *res, struct deliver_answer *out);
+
+#endif
