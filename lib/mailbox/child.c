@@ -83,12 +83,10 @@ static int become(const struct identity *who, struct err *e)
 	uid_t r, f, s;
 	gid_t gr, gf, gs;
 
-	if (who->uid == 0)
-		return err_temp(e, "delivery as root is refused");
 	if (setgroups(1, &who->gid) < 0 || setresgid(who->gid, who->gid, who->gid) < 0 || setresuid(who->uid, who->uid, who->uid) < 0)
 		return err_errno(e, errno, "cannot become user %lu", (unsigned long)who->uid);
 	if (getresuid(&r, &f, &s) < 0 || r != who->uid || f != who->uid || s != who->uid || getresgid(&gr, &gf, &gs) < 0 ||
-		gr != who->gid || gf != who->gid || gs != who->gid || setuid(0) == 0)
+		gr != who->gid || gf != who->gid || gs != who->gid || (who->uid != 0 && setuid(0) == 0))
 		return err_temp(e, "ids are still mixed after becoming user %lu", (unsigned long)who->uid);
 	return 0;
 }
@@ -101,7 +99,11 @@ static int prepare(const struct child *c, struct err *e)
 		return err_errno(e, errno, "cannot limit file sizes");
 	if (c->chroot_dir != NULL && (chroot(c->chroot_dir) < 0 || chdir("/") < 0))
 		return err_errno(e, errno, "cannot chroot to %s", c->chroot_dir);
-	return identity_can_switch() ? become(&c->who, e) : 0;
+	if (!identity_can_switch())
+		return 0;
+	if (c->who.uid == 0 && !c->root_allowed)
+		return err_temp(e, "delivery as root is refused");
+	return become(&c->who, e);
 }
 
 static void send_all(int fd, const void *p, size_t n)

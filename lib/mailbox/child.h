@@ -32,6 +32,7 @@ struct report { /* ERR_NONE: done */
 
 struct child {
 	struct identity who;
+	bool root_allowed; /* work that is safe as root: else uid 0 is refused */
 	const char *chroot_dir; /* NULL: none */
 	int64_t file_limit; /* octets of a file it may write; 0: no limit */
 	int64_t time_limit_ms; /* after this it is killed */

@@ -1,0 +1,348 @@
+/* mta/local/expand.c - what a name stands for: aliases, .forward files, :include: files.
+ * Security: files of users are opened only in a child that is the user; who may write to a file decides whether it is believed, and who
+ * owns it as whom its commands run.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/fs.h"
+#include "lib/base/log.h"
+#include "lib/net/fiber.h"
+#include "mta/local/local.h"
+
+#define FORWARD_MAX 65536 /* octets of a .forward file */
+#define INCLUDE_MAX CHILD_REPORT_MAX
+#define READ_LIMIT_MS 60000
+
+/* ---- owners ---- */
+
+int default_identity(struct arena *a, struct identity *out, struct err *e)
+{
+	int r = identity_find(a, str_z(cfg.default_privs), out, e);
+
+	if (r > 0)
+		r = err_temp(e, "default_privs: no such user: %s", cfg.default_privs);
+	return r;
+}
+
+/* Root's files are believed, their commands run as nobody in particular. */
+static int owner_identity(struct arena *a, uid_t uid, struct identity *out, struct err *e)
+{
+	int r;
+
+	if (uid == 0)
+		return default_identity(a, out, e);
+	r = identity_find_uid(a, uid, out, e);
+	return r > 0 ? err_temp(e, "no user has the number %lu", (unsigned long)uid) : r;
+}
+
+struct look {
+	const char *path;
+	struct stat st;
+	int errnum;
+};
+
+static void look(void *arg)
+{
+	struct look *l = arg;
+
+	l->errnum = lstat(l->path, &l->st) < 0 ? errno : 0;
+}
+
+/* "hash:/etc/aliases": who owns the file; tables without one are the operator's. */
+static uid_t table_owner(const struct table *t)
+{
+	const char *colon = strchr(t->name, ':');
+	struct look l = { .path = colon != NULL ? colon + 1 : t->name };
+
+	if (l.path[0] != '/')
+		return 0;
+	offload(look, &l);
+	return l.errnum == 0 ? l.st.st_uid : 0;
+}
+
+static struct origin *new_origin(struct job *j, const struct origin *o, int from, struct str name)
+{
+	struct origin *n = arena_alloc(j->a, sizeof *n);
+
+	*n = *o;
+	n->parent = o;
+	n->depth = o->depth + 1;
+	n->from = from;
+	n->name = name;
+	return n;
+}
+
+/* ---- aliases ---- */
+
+static enum table_answer ask_aliases(struct str key, struct buf *value, const struct table **from, struct err *e)
+{
+	for (size_t i = 0; i < cfg.aliases.count; i++) {
+		enum table_answer answer = table_lookup(cfg.aliases.t[i], key, value, e);
+
+		if (answer != TABLE_MISSING) {
+			*from = cfg.aliases.t[i];
+			return answer;
+		}
+	}
+	return TABLE_MISSING;
+}
+
+/* Bounces of a list go to its owner; a bounce itself keeps the null sender. -1 with *e. */
+static int set_owner(struct job *j, struct origin *n, struct str domain, struct err *e)
+{
+	struct str owner = arena_printf(j->a, "owner-%.*s", STRF(n->name));
+	struct buf value = { 0 };
+	const struct table *from;
+	enum table_answer answer;
+
+	if (n->sender.n == 0 || str_starts(n->name, STR("owner-")) || str_ends(n->name, STR("-request")))
+		return 0;
+	answer = ask_aliases(owner, &value, &from, e);
+	if (answer == TABLE_FOUND) {
+		n->owned = true;
+		n->sender = arena_printf(j->a, "%.*s@%.*s", STRF(owner), STRF(domain));
+		if (cfg.expand_owner && str_chr(buf_str(&value), ',') < 0 && str_chr(buf_str(&value), '@') > 0)
+			n->sender = arena_dup(j->a, str_trim(buf_str(&value)));
+	}
+	buf_done(&value);
+	return answer == TABLE_FAILED ? -1 : 0;
+}
+
+static void use_alias(struct job *j, const struct origin *o, const struct local_name *n, struct str name, struct str value, uid_t owner)
+{
+	struct origin *next = new_origin(j, o, FROM_ALIAS, name);
+	struct err e = ERR_INIT;
+	struct target *t;
+	size_t count;
+
+	if (owner_identity(j->a, owner, &next->privs, &e) < 0 || set_owner(j, next, n->domain, &e) < 0) {
+		job_defer(j, o, &e);
+	} else if (alias_parse(j->a, value, &t, &count, &e) < 0) {
+		log_warn("%s: alias %.*s: %s", j->r->m.id, STRF(name), e.text);
+		job_finish(j, o, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
+	} else {
+		job_targets(j, next, t, count);
+	}
+}
+
+/* One key. An alias that is being expanded is not expanded again: it names the user then. */
+static bool try_alias(struct job *j, const struct origin *o, const struct local_name *n, struct str key)
+{
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	const struct table *from = NULL;
+	enum table_answer answer;
+
+	if (job_within(o, FROM_ALIAS, key))
+		return false;
+	answer = ask_aliases(key, &value, &from, &e);
+	if (answer == TABLE_FAILED)
+		job_defer(j, o, &e);
+	else if (answer == TABLE_FOUND && !job_duplicate(j, 'l', key))
+		use_alias(j, o, n, key, arena_dup(j->a, buf_str(&value)), table_owner(from));
+	buf_done(&value);
+	return answer != TABLE_MISSING;
+}
+
+bool expand_alias(struct job *j, const struct origin *o, const struct local_name *n)
+{
+	if (n->delimiter != '\0' && try_alias(j, o, n, n->full))
+		return true;
+	return try_alias(j, o, n, n->base);
+}
+
+/* ---- files, read in a child ---- */
+
+struct reading {
+	const char **paths; /* the first one that exists */
+	size_t count, max;
+	const char *home; /* NULL: not required */
+	uid_t owner; /* or root */
+	bool required;
+};
+
+static const char *distrusted(const struct reading *r, const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "not a regular file";
+	if (st->st_uid != 0 && st->st_uid != r->owner)
+		return "owned by someone else";
+	if (st->st_mode & S_IWOTH)
+		return "writable by everyone";
+	return NULL;
+}
+
+static void read_open(const struct reading *r, const char *path, int fd, struct report *out)
+{
+	struct err e = ERR_INIT;
+	struct stat st;
+	const char *why = fstat(fd, &st) < 0 ? strerror(errno) : distrusted(r, &st);
+	size_t size = why == NULL ? (size_t)st.st_size : 0;
+
+	if (why != NULL || size > r->max) {
+		report_set(out, ERR_PERM, CODE(0, 5, 3, 5), "%s: %s", path, why != NULL ? why : "too large");
+		return;
+	}
+	if (fs_pread_all(fd, buf_reserve(&out->text, size), size, 0, &e) < 0)
+		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "%s: %s", path, e.text);
+	else
+		out->text.n = size;
+}
+
+/* In the child. Kind PERM: a file that is not believed. */
+static void read_first(void *arg, struct report *out)
+{
+	const struct reading *r = arg;
+	struct stat st;
+
+	if (r->home != NULL && stat(r->home, &st) < 0) {
+		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot access home directory %s: %s", r->home, strerror(errno));
+		return;
+	}
+	for (size_t i = 0; i < r->count; i++) {
+		int fd = open(r->paths[i], O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+		if (fd >= 0) {
+			read_open(r, r->paths[i], fd, out);
+			close(fd);
+			return;
+		}
+		if (r->required || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) {
+			report_set(out, errno == EIO || errno == ESTALE ? ERR_TEMP : ERR_PERM, CODE(0, 4, 3, 0), "%s: %s", r->paths[i],
+				strerror(errno));
+			return;
+		}
+	}
+}
+
+static void read_as(const struct identity *who, struct reading *r, struct report *out)
+{
+	struct child c = { .who = *who, .time_limit_ms = READ_LIMIT_MS, .work = read_first, .arg = r };
+
+	child_run(&c, out);
+}
+
+/* ---- .forward ---- */
+
+static int forward_paths(
+	struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, struct reading *r, struct err *e)
+{
+	struct str text, word;
+
+	if (expand_names(j->a, cfg.forward_path, n, user, o->rcpt.addr, cfg.forward_filter, &text, e) < 0)
+		return err_context(e, "forward_path");
+	r->paths = arena_alloc(j->a, (text.n / 2 + 1) * sizeof *r->paths);
+	while ((word = str_word(&text, ", \t\r\n")).n > 0) {
+		if (word.p[0] == '/')
+			r->paths[r->count++] = arena_z(j->a, word);
+	}
+	return 0;
+}
+
+static bool use_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, struct str text)
+{
+	struct origin *next = new_origin(j, o, FROM_FORWARD, n->base);
+	struct err e = ERR_INIT;
+	struct target *t;
+	size_t count;
+
+	next->privs = *user;
+	if (alias_parse_file(j->a, text, &t, &count, &e) < 0) {
+		log_warn("%s: forward file of %.*s: %s", j->r->m.id, STRF(n->base), e.text);
+		return false;
+	}
+	job_targets(j, next, t, count);
+	return count > 0;
+}
+
+bool expand_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)
+{
+	struct reading r = { .max = FORWARD_MAX, .owner = user->uid, .home = cfg.require_home ? user->home : NULL };
+	struct report report = { 0 };
+	struct err e = ERR_INIT;
+	bool used = false;
+
+	if (user->uid == 0 && identity_can_switch())
+		return false; /* root's mail is read by an alias, or not at all */
+	if (forward_paths(j, o, n, user, &r, &e) < 0) {
+		job_defer(j, o, &e);
+		return true;
+	}
+	if (r.count > 0 || r.home != NULL)
+		read_as(user, &r, &report);
+	if (report.kind == ERR_TEMP) {
+		job_report(j, o, &report, STR_NONE);
+		return true;
+	}
+	if (report.kind == ERR_PERM)
+		log_warn("%s: forward file ignored: %.*s", j->r->m.id, STRF(buf_str(&report.text)));
+	else if (report.text.n > 0)
+		used = use_forward(j, o, n, user, arena_dup(j->a, buf_str(&report.text)));
+	buf_done(&report.text);
+	return used;
+}
+
+/* ---- :include: ---- */
+
+static void bad_include(struct job *j, const struct origin *o, struct str path, const char *why)
+{
+	log_warn("%s: include file %.*s: %s", j->r->m.id, STRF(path), why);
+	job_finish(j, o, DELIVER_BOUNCED, CODE(0, 5, 3, 5), STR("mail system configuration error"));
+}
+
+static void use_include(struct job *j, struct origin *next, struct str path, struct str text)
+{
+	struct err e = ERR_INIT;
+	struct target *t;
+	size_t count;
+
+	if (alias_parse_file(j->a, text, &t, &count, &e) < 0)
+		bad_include(j, next->parent, path, e.text);
+	else
+		job_targets(j, next, t, count);
+}
+
+static void read_include(struct job *j, struct origin *next, struct str path, const char *path_z, uid_t owner)
+{
+	struct reading r = { .paths = &path_z, .count = 1, .max = INCLUDE_MAX, .owner = owner, .required = true };
+	struct report report;
+
+	read_as(&next->privs, &r, &report);
+	if (report.kind == ERR_TEMP) {
+		job_report(j, next->parent, &report, STR_NONE);
+		return;
+	}
+	if (report.kind == ERR_PERM)
+		bad_include(j, next->parent, path, buf_z(&report.text));
+	else
+		use_include(j, next, path, arena_dup(j->a, buf_str(&report.text)));
+	buf_done(&report.text);
+}
+
+void expand_include(struct job *j, const struct origin *o, struct str path)
+{
+	struct origin *next = new_origin(j, o, FROM_INCLUDE, path);
+	struct look l = { .path = arena_z(j->a, path) };
+	struct err e = ERR_INIT;
+
+	if (next->depth > NESTING_MAX) {
+		bad_include(j, o, path, "nested too deeply");
+		return;
+	}
+	if (job_duplicate(j, 'i', path))
+		return;
+	if (l.path[0] != '/') {
+		bad_include(j, o, path, "not an absolute path");
+		return;
+	}
+	offload(look, &l);
+	if (l.errnum != 0)
+		bad_include(j, o, path, strerror(l.errnum));
+	else if (owner_identity(j->a, l.st.st_uid, &next->privs, &e) < 0)
+		job_defer(j, o, &e);
+	else
+		read_include(j, next, path, l.path, l.st.st_uid);
+}

@@ -1,0 +1,184 @@
+/* mta/local/forward.c - recipients that are not ours: the message goes in again through cleanup, once for each sender. */
+#include <string.h>
+
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/mail/date.h"
+#include "lib/net/fiber.h"
+#include "lib/net/pool.h"
+#include "lib/proto/cleanup.h"
+#include "mta/local/local.h"
+
+#define PIECE 65536 /* octets of content read at once */
+#define POOL_MAX 8
+
+struct forward {
+	struct forward *next;
+	struct str sender;
+	struct queue_rcpt *rcpts;
+	size_t count, cap;
+};
+
+static struct pool *cleanup;
+
+void forward_init(const struct conf *c)
+{
+	struct buf endpoint = { 0 };
+
+	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "cleanup_service_name"));
+	cleanup = pool_new(buf_z(&endpoint), POOL_MAX, conf_time_ms(c, "ipc_idle"), conf_time_ms(c, "ipc_ttl"));
+	buf_done(&endpoint);
+}
+
+static struct forward *with_sender(struct job *j, struct str sender)
+{
+	struct forward *f;
+
+	for (f = j->forwards; f != NULL; f = f->next) {
+		if (str_eq(f->sender, sender))
+			return f;
+	}
+	f = arena_alloc(j->a, sizeof *f);
+	f->sender = sender;
+	f->next = j->forwards;
+	j->forwards = f;
+	return f;
+}
+
+void forward_add(struct job *j, const struct origin *o, struct str address)
+{
+	struct forward *f = with_sender(j, o->sender);
+
+	if (f->count == f->cap) {
+		struct queue_rcpt *more = arena_alloc(j->a, (f->cap * 2 + 8) * sizeof *more);
+
+		if (f->count > 0)
+			memcpy(more, f->rcpts, f->count * sizeof *more);
+		f->rcpts = more;
+		f->cap = f->cap * 2 + 8;
+	}
+	f->rcpts[f->count++] = (struct queue_rcpt){
+		.addr = address, .orig = o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr, .orcpt = o->rcpt.orcpt, .notify = o->rcpt.notify
+	};
+}
+
+/* ---- the new message ---- */
+
+static void make_request(struct job *j, const struct forward *f, struct cleanup_request *out)
+{
+	const struct queue_message *m = &j->r->m;
+	struct buf received = { 0 };
+
+	*out = (struct cleanup_request){ .flags = CLEANUP_NO_MILTERS | CLEANUP_NO_CHECKS, .m = *m };
+	queue_id_new(out->m.id);
+	out->m.flags = (m->flags & ~(unsigned)QUEUE_HOLD) | QUEUE_LOCAL;
+	out->m.arrival_us = clock_wall_us();
+	out->m.sender = f->sender;
+	out->m.filter = STR_NONE;
+	out->m.rcpts = f->rcpts;
+	out->m.rcpt_count = f->count;
+	buf_addf(&received, "Received: by %s (%s)\r\n\tid %s; ", cfg.myhostname, cfg.mail_name, out->m.id);
+	date_rfc5322(&received, clock_wall_us());
+	out->received = arena_dup(j->a, buf_str(&received));
+	buf_done(&received);
+}
+
+struct piece {
+	int fd;
+	char *p;
+	size_t n;
+	uint64_t at;
+	int result;
+	struct err *e;
+};
+
+static void read_piece(void *arg)
+{
+	struct piece *r = arg;
+
+	r->result = fs_pread_all(r->fd, r->p, r->n, (off_t)r->at, r->e);
+}
+
+static int send_range(struct stream *to, int fd, char *room, uint64_t at, uint64_t size, struct err *e)
+{
+	while (size > 0) {
+		struct piece r = { fd, room, size < PIECE ? (size_t)size : PIECE, at, -1, e };
+
+		offload(read_piece, &r);
+		if (r.result < 0)
+			return err_context(e, "cannot read the message");
+		if (cleanup_send_content(to, str_n(room, r.n), deadline_in(cfg.ipc_ms), e) < 0)
+			return -1;
+		at += r.n;
+		size -= r.n;
+	}
+	return 0;
+}
+
+/* Who it was delivered to before it was sent on: how a loop is found. */
+static int send_front(struct job *j, struct stream *to, const struct origin *top, struct err *e)
+{
+	struct str recipient = addr_quote(j->a, top->rcpt.addr);
+
+	if (!(cfg.delivered_headers & DELIVERED_TO_FORWARD))
+		return 0;
+	return cleanup_send_content(to, arena_printf(j->a, "Delivered-To: %.*s\r\n", STRF(recipient)), deadline_in(cfg.ipc_ms), e);
+}
+
+static int converse(struct job *j, struct stream *to, const struct origin *top, const struct cleanup_request *r,
+	struct cleanup_answer *answer, struct err *e)
+{
+	const struct queue_message *m = &j->r->m;
+	char *room = arena_alloc(j->a, PIECE);
+
+	if (cleanup_send_envelope(to, r, deadline_in(cfg.ipc_ms), e) < 0 || send_front(j, to, top, e) < 0 ||
+		send_range(to, j->r->fd, room, m->header_at, m->header_size, e) < 0 ||
+		send_range(to, j->r->fd, room, m->body_at, m->body_size, e) < 0 ||
+		cleanup_send_end(to, m->flags & (QUEUE_8BIT | QUEUE_DOTS | QUEUE_LONG_LINES), deadline_in(cfg.ipc_ms), e) < 0)
+		return -1;
+	return cleanup_receive_answer(to, j->a, answer, deadline_in(cfg.ipc_ms), e);
+}
+
+/* A kept connection may have died with its worker: that is worth another try. */
+static int submit(struct job *j, const struct origin *top, const struct cleanup_request *r, struct cleanup_answer *answer, struct err *e)
+{
+	bool reused = true;
+
+	while (reused) {
+		struct stream *to = pool_get(cleanup, deadline_in(cfg.ipc_ms), &reused, e);
+
+		if (to == NULL)
+			break;
+		if (converse(j, to, top, r, answer, e) == 0) {
+			pool_put(cleanup, to);
+			return 0;
+		}
+		pool_drop(cleanup, to);
+	}
+	return err_context(e, "cleanup");
+}
+
+static void send_one(struct job *j, const struct origin *top, const struct forward *f)
+{
+	struct cleanup_request r;
+	struct cleanup_answer answer = { 0 };
+	struct err e = ERR_INIT;
+
+	make_request(j, f, &r);
+	if (submit(j, top, &r, &answer, &e) < 0) {
+		job_defer(j, top, &e);
+	} else if (answer.code.smtp / 100 == 2) {
+		job_finish(j, top, DELIVER_SENT, CODE(0, 2, 0, 0), arena_printf(j->a, "forwarded as %.*s", STRF(answer.id)));
+	} else {
+		bool final = answer.code.smtp / 100 == 5;
+
+		job_finish(j, top, final ? DELIVER_BOUNCED : DELIVER_DEFERRED, answer.code,
+			arena_printf(j->a, "unable to forward mail: %.*s", STRF(answer.text)));
+	}
+}
+
+void forward_send_all(struct job *j, const struct origin *top)
+{
+	for (const struct forward *f = j->forwards; f != NULL; f = f->next)
+		send_one(j, top, f);
+}

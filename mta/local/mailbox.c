@@ -1,0 +1,243 @@
+/* mta/local/mailbox.c - the ends of the road: a user's mailbox or command, and the files and commands of aliases.
+ * Security: everything below a user's or an alias file's authority happens in a child that has become its owner; without root all is done
+ * as the user the service runs as. Text of the message's envelope reaches commands in the environment only, filtered.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "lib/base/clock.h"
+#include "lib/mailbox/command.h"
+#include "lib/mailbox/mailbox.h"
+#include "lib/net/fiber.h"
+#include "mta/local/local.h"
+
+struct work { /* for the child; one of the three */
+	const char *maildir;
+	struct mbox mbox;
+	struct command command;
+	struct content content;
+};
+
+static void run(void *arg, struct report *out)
+{
+	struct work *w = arg;
+
+	if (w->command.argv != NULL) {
+		w->command.content = w->content;
+		command_run(&w->command, out);
+	} else if (w->maildir != NULL) {
+		maildir_deliver(w->maildir, cfg.myhostname, w->mbox.what, &w->content, out);
+	} else {
+		mbox_deliver(&w->mbox, &w->content, out);
+	}
+}
+
+/* Root's own mailbox is a file like any other. Nothing else is ever done as root. */
+static bool is_root(const struct identity *user)
+{
+	return user->uid == 0 && identity_can_switch();
+}
+
+static void run_as(struct job *j, const struct identity *who, struct work *w, int64_t limit_ms, bool root_allowed, struct report *out)
+{
+	struct child c = { .who = *who, .file_limit = cfg.size_limit, .time_limit_ms = limit_ms, .work = run, .arg = w };
+
+	c.root_allowed = root_allowed;
+	c.keep[c.keep_count++] = j->r->fd;
+	child_run(&c, out);
+}
+
+static int64_t mailbox_limit_ms(void)
+{
+	return cfg.lock_attempts * cfg.lock_delay_ms * 2 + 600000;
+}
+
+/* ---- the message as it is written ---- */
+
+static void make_content(struct job *j, const struct origin *o, bool from_line, unsigned delivered, struct content *out)
+{
+	const struct queue_message *m = &j->r->m;
+	struct front f = { .lines = FRONT_RETURN_PATH, .null_sender = "MAILER-DAEMON", .now_us = clock_wall_us() };
+	struct buf b = { 0 };
+
+	f.sender = addr_quote(j->a, m->sender);
+	f.recipient = addr_quote(j->a, o->rcpt.addr);
+	f.original = o->rcpt.orig.n > 0 ? addr_quote(j->a, o->rcpt.orig) : f.recipient;
+	f.lines |= from_line ? FRONT_FROM : 0;
+	f.lines |= cfg.original ? FRONT_ORIGINAL : 0;
+	f.lines |= cfg.delivered_headers & delivered ? FRONT_DELIVERED : 0;
+	content_front(&f, &b);
+	*out = (struct content){ j->r->fd, m->header_at, m->header_size, m->body_at, m->body_size, arena_dup(j->a, buf_str(&b)), STR("\n"),
+		from_line ? CONTENT_QUOTE_FROM | CONTENT_BLANK_END : 0 };
+	buf_done(&b);
+}
+
+/* ---- files ---- */
+
+static void write_to(struct job *j, const struct origin *o, const struct identity *who, struct str path, const char *what, unsigned flags,
+	struct str sent)
+{
+	struct work w = { .maildir = NULL };
+	struct report report;
+	bool maildir = str_ends(path, STR("/"));
+
+	w.mbox = (struct mbox){ arena_z(j->a, path), flags, cfg.lock_attempts, cfg.lock_delay_ms, cfg.stale_ms, what };
+	w.maildir = maildir ? w.mbox.path : NULL;
+	make_content(j, o, !maildir, DELIVERED_TO_FILE, &w.content);
+	run_as(j, who, &w, mailbox_limit_ms(), (flags & MBOX_ANY_FILE) == 0, &report);
+	job_report(j, o, &report, maildir ? STR("delivered to maildir") : sent);
+}
+
+void deliver_file(struct job *j, const struct origin *o, struct str path)
+{
+	const char *what = arena_z(j->a, arena_printf(j->a, "file %.*s", STRF(path)));
+	unsigned flags = cfg.mailbox_locks | MBOX_DOTLOCK_OPTIONAL | MBOX_ANY_FILE;
+
+	if (job_duplicate(j, 'f', path))
+		return;
+	if (!(cfg.files_allowed & (unsigned)o->from))
+		job_finish(j, o, DELIVER_BOUNCED, CODE(0, 5, 7, 1), STR("mail to file is restricted"));
+	else
+		write_to(j, o, &o->privs, path, what, flags, arena_printf(j->a, "delivered to file: %.*s", STRF(path)));
+}
+
+/* ---- commands ---- */
+
+static void set_envelope(struct environment *env, struct job *j, const struct origin *o)
+{
+	const struct queue_message *m = &j->r->m;
+	const struct {
+		const char *name;
+		struct str value;
+	} rows[] = {
+		{ "RECIPIENT", o->rcpt.addr },
+		{ "ORIGINAL_RECIPIENT", o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr },
+		{ "SENDER", m->sender.n > 0 ? m->sender : STR("MAILER-DAEMON") },
+		{ "CLIENT_ADDRESS", m->client.addr },
+		{ "CLIENT_HELO", m->client.helo },
+		{ "CLIENT_HOSTNAME", m->client.name },
+		{ "CLIENT_PROTOCOL", m->client.proto },
+		{ "SASL_METHOD", m->client.sasl_method },
+		{ "SASL_SENDER", m->client.sasl_sender },
+		{ "SASL_USERNAME", m->client.sasl_user },
+		{ "ENVID", m->envid },
+	};
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		if (rows[i].value.n > 0)
+			environment_set(env, rows[i].name, filter_text(j->a, rows[i].value, cfg.command_filter));
+	}
+}
+
+static const char *const *make_environment(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)
+{
+	struct environment env;
+
+	environment_init(&env, j->a);
+	environment_export(&env, cfg.export);
+	environment_set(&env, "HOME", str_z(user->home));
+	environment_set(&env, "LOGNAME", str_z(user->name));
+	environment_set(&env, "USER", str_z(user->name));
+	environment_set(&env, "SHELL", str_z(user->shell[0] != '\0' ? user->shell : "/bin/sh"));
+	environment_set(&env, "DOMAIN", filter_text(j->a, n->domain, cfg.command_filter));
+	environment_set(&env, "LOCAL", filter_text(j->a, n->full, cfg.command_filter));
+	if (n->ext.n > 0)
+		environment_set(&env, "EXTENSION", filter_text(j->a, n->ext, cfg.command_filter));
+	set_envelope(&env, j, o);
+	return environment_list(&env);
+}
+
+static void run_command(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, struct str command)
+{
+	struct work w = { .maildir = NULL };
+	struct err e = ERR_INIT;
+	struct str directory;
+	struct report report;
+
+	if (expand_names(j->a, cfg.exec_directory, n, user, o->rcpt.addr, cfg.directory_filter, &directory, &e) < 0) {
+		err_context(&e, "command_execution_directory");
+		job_defer(j, o, &e);
+		return;
+	}
+	w.command.argv = command_argv(j->a, command, cfg.shell);
+	w.command.env = make_environment(j, o, n, user);
+	w.command.directory = directory.n > 0 ? arena_z(j->a, directory) : NULL;
+	w.command.shown = arena_z(j->a, command);
+	w.command.time_limit_ms = cfg.command_limit_ms;
+	make_content(j, o, true, DELIVERED_TO_COMMAND, &w.content);
+	w.content.flags = 0; /* a command knows where the message ends */
+	run_as(j, user, &w, cfg.command_limit_ms, false, &report);
+	job_report(j, o, &report, arena_printf(j->a, "delivered to command: %.*s", STRF(command)));
+}
+
+void deliver_command(struct job *j, const struct origin *o, struct str command)
+{
+	struct local_name n = name_split(j->a, o->rcpt.addr);
+
+	if (job_duplicate(j, 'c', arena_printf(j->a, "%s:%.*s", o->privs.name, STRF(command))))
+		return;
+	if (!(cfg.commands_allowed & (unsigned)o->from))
+		job_finish(j, o, DELIVER_BOUNCED, CODE(0, 5, 7, 1), STR("mail to command is restricted"));
+	else
+		run_command(j, o, &n, &o->privs, command);
+}
+
+/* ---- mailboxes ---- */
+
+struct spool {
+	const char *path;
+	struct stat st;
+	bool found;
+};
+
+static void look_at_spool(void *arg)
+{
+	struct spool *s = arg;
+
+	s->found = stat(s->path, &s->st) == 0;
+}
+
+/* A spool directory that its group may write to lends that group: for the file and its lock. */
+static void deliver_spool(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)
+{
+	struct str path = arena_printf(j->a, "%s/%.*s", cfg.spool, STRF(n->base));
+	const char *what = arena_z(j->a, arena_printf(j->a, "mailbox %.*s for user %.*s", STRF(path), STRF(n->base)));
+	struct spool spool = { .path = cfg.spool };
+	struct identity who = *user;
+
+	if (cfg.spool[strlen(cfg.spool) - 1] == '/')
+		path = arena_printf(j->a, "%s%.*s/", cfg.spool, STRF(n->base)); /* Maildirs */
+	offload(look_at_spool, &spool);
+	if (spool.found && (spool.st.st_mode & S_IWGRP))
+		who.gid = spool.st.st_gid;
+	write_to(j, o, &who, path, what, cfg.mailbox_locks | (cfg.strict_owner ? MBOX_OWNER : 0), STR("delivered to mailbox"));
+}
+
+static void deliver_home(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)
+{
+	struct str path = arena_printf(j->a, "%s/%s", user->home, cfg.home_mailbox);
+	const char *what = arena_z(j->a, arena_printf(j->a, "mailbox %.*s for user %.*s", STRF(path), STRF(n->base)));
+
+	write_to(j, o, user, path, what, cfg.mailbox_locks | (cfg.strict_owner ? MBOX_OWNER : 0), STR("delivered to mailbox"));
+}
+
+void deliver_mailbox(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)
+{
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer answer = tables_lookup(&cfg.mailbox_commands, n->base, &value, &e);
+	struct str command = answer == TABLE_FOUND ? arena_dup(j->a, buf_str(&value)) : str_z(cfg.mailbox_command);
+
+	buf_done(&value);
+	if (answer == TABLE_FAILED)
+		job_defer(j, o, &e);
+	else if (n->base.p[0] == '.' || str_chr(n->base, '/') >= 0)
+		job_finish(j, o, DELIVER_BOUNCED, CODE(0, 5, 1, 1), arena_printf(j->a, "unknown user: \"%.*s\"", STRF(n->base)));
+	else if (str_trim(command).n > 0 && !is_root(user))
+		run_command(j, o, n, user, command);
+	else if (cfg.home_mailbox[0] != '\0')
+		deliver_home(j, o, n, user);
+	else
+		deliver_spool(j, o, n, user);
+}
