@@ -11,7 +11,7 @@
 
 struct pool;
 
-/* max_idle: connections kept; idle_ms: how long; ttl_ms: longest life of a connection. Texts are copied. */
+/* max_idle: connections kept; idle_ms: how long; ttl_ms: longest life of a connection, < 0: any. Texts are copied. */
 struct pool *pool_new(const char *endpoint, unsigned max_idle, int64_t idle_ms, int64_t ttl_ms);
 void pool_free(struct pool *p);
 /* An idle connection that still looks alive, else a new one. *reused tells which (a request on a reused one that fails at

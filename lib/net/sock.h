@@ -34,12 +34,13 @@ uint16_t sock_addr_port(const struct sock_addr *a);
 
 /* Listen; unix paths are replaced, mode 0666 (their directory protects them). Returns the fd or -1 with *e. */
 int sock_listen(const struct sock_addr *a, int backlog, struct err *e);
-/* Connect to an address. bind: local address or NULL. Suspends. NULL with *e on failure. */
-struct stream *sock_connect(const struct sock_addr *a, const struct sock_addr *bind, int64_t deadline, struct err *e);
+/* Connect to an address. bind_addr: local address or NULL. Suspends. NULL with *e on failure. */
+struct stream *sock_connect(const struct sock_addr *a, const struct sock_addr *bind_addr, int64_t deadline, struct err *e);
 /* Connect to endpoint text; host names go through lib/net/dns ("localhost" is 127.0.0.1, then ::1). Relative unix paths are
  * relative to the working directory, which is the queue directory in every daemon. Suspends. */
 struct stream *sock_connect_endpoint(struct str endpoint, int64_t deadline, struct err *e);
-/* Accept one connection from a listening fd: waits. Suspends. NULL with *e; temporary lack of descriptors waits and retries. */
+/* Accept one connection from a listening fd: waits. Suspends. Returns the fd, or -1 with errno when listen_fd is no listening socket;
+ * temporary lack of descriptors waits and retries. */
 int sock_accept(int listen_fd, struct sock_addr *peer);
 /* Local and remote address of a connected socket. */
 int sock_local(int fd, struct sock_addr *out);

@@ -1,8 +1,9 @@
 /* lib/net/stream.h - a byte stream with deadlines over a socket or a pair of memory ends; TLS swaps in below it.
  *
  * Output is buffered until stream_flush() or STREAM_OUT_MAX bytes. Input is read on demand; an idle stream holds no
- * buffer memory. Calls that may suspend take an absolute deadline. Errors are sticky: after one, every call fails the
- * same way. One fiber reads and one fiber writes at a time; they may be two different ones.
+ * buffer memory. Calls that may suspend take an absolute deadline. Errors are sticky, each direction for itself (after the peer's
+ * last byte one may still write): after one, every call fails the same way. Only a read that timed out may be tried again. One fiber reads
+ * and one fiber writes at a time; they may be two different ones.
  */
 #ifndef GATEPOST_LIB_NET_STREAM_H
 #define GATEPOST_LIB_NET_STREAM_H
@@ -33,6 +34,7 @@ enum stream_result {
 struct stream *stream_new(int fd); /* takes the fd, makes it non-blocking */
 void stream_close(struct stream *s); /* NULL allowed; does not flush; a TLS close_notify is sent if that does not block */
 int stream_fd(const struct stream *s);
+int64_t stream_born_at(const struct stream *s); /* monotonic milliseconds */
 int stream_errno(const struct stream *s);
 const char *stream_strerror(enum stream_result r, const struct stream *s); /* fit for a log line */
 
@@ -61,7 +63,8 @@ size_t stream_unsent(const struct stream *s);
 /* Send what is buffered and then this, without copying it first. Suspends. */
 int stream_writev(struct stream *s, const struct iovec *iov, int count, int64_t deadline);
 
-/* Unix sockets: flush with these descriptors attached to the first byte; the caller keeps its own copies. Suspends. */
+/* Unix sockets: flush what is buffered (something must be) with these descriptors attached to the first byte; the caller keeps its own
+ * copies. Suspends. */
 int stream_send_fds(struct stream *s, const int *fds, size_t count, int64_t deadline);
 /* Descriptors that arrived with bytes already read, oldest first; the caller owns them. Returns how many (<= max). */
 size_t stream_take_fds(struct stream *s, int *fds, size_t max);
@@ -70,7 +73,7 @@ size_t stream_take_fds(struct stream *s, int *fds, size_t max);
 void stream_set_tls(struct stream *s, struct tls *t);
 struct tls *stream_tls(const struct stream *s); /* NULL: clear text */
 
-/* For tls.c: wait until the socket is readable or writable. Suspends. STREAM_OK, STREAM_TIMEOUT. */
+/* Wait until the descriptor is readable or writable. For tls.c, sock.c and who reads it himself. Suspends. STREAM_OK, STREAM_TIMEOUT. */
 int stream_wait_fd(struct stream *s, bool for_write, int64_t deadline);
 
 /* True when a kept-alive connection is still usable: no EOF, no unexpected input. Does not suspend. */

@@ -29,6 +29,8 @@ void tls_ctx_free(struct tls_ctx *c);
 /* Handshake on s, then swap TLS in below it. Buffered plaintext input is dropped first (RFC 3207 section 4.2). server_name: SNI
  * for clients, or NULL. verify_name: name the certificate must carry, or NULL for no verification. Suspends. */
 int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
+/* The same for TLS from the first octet: what is buffered (behind a PROXY header) already belongs to the handshake. Suspends. */
+int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
 int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline,
 	struct err *e);
 
@@ -36,9 +38,20 @@ int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, co
 const char *tls_protocol(const struct tls *t);
 const char *tls_cipher(const struct tls *t);
 int tls_cipher_bits(const struct tls *t, int *algorithm_bits);
+bool tls_resumed(const struct tls *t);
+/* All of it: "TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits)
+ * server-digest SHA256". fold: what to put before "key-exchange": " ", or "\r\n\t " in Received. */
+void tls_describe(const struct tls *t, const char *fold, struct buf *out);
 
-/* For stream.c: like read(2)/write(2) on a non-blocking socket: count, 0 at EOF, or -1 with errno EAGAIN and *want_write set to
- * what the handshake layer waits for. */
+/* What the peer's certificate is worth: there is none; not certified by our authorities; it is; and it carries verify_name. */
+enum tls_trust { TLS_ANONYMOUS, TLS_UNTRUSTED, TLS_TRUSTED, TLS_VERIFIED };
+enum tls_trust tls_trust(const struct tls *t);
+const char *tls_trust_word(const struct tls *t); /* "Anonymous" ... as log lines have it */
+/* Common names of the peer's certificate, printable, added to subject and issuer. False: no certificate. */
+bool tls_peer_names(const struct tls *t, struct buf *subject, struct buf *issuer);
+
+/* For stream.c: like read(2)/write(2) on a non-blocking socket: count, 0 at EOF (read only), or -1 with errno; EAGAIN: *want_write
+ * tells what TLS waits for. */
 ssize_t tls_read(struct tls *t, void *p, size_t n, bool *want_write);
 ssize_t tls_write(struct tls *t, const void *p, size_t n, bool *want_write);
 size_t tls_pending(const struct tls *t);
