@@ -90,7 +90,7 @@ static void feed(struct run *r)
 	ssize_t put;
 
 	if (r->piece.n == 0 && r->more) {
-		int got = content_next(&r->reader, &r->piece, &e);
+		int got = content_reader_next(&r->reader, &r->piece, &e);
 
 		r->unreadable = got < 0;
 		r->more = got > 0;
@@ -188,7 +188,7 @@ void command_run(const struct command *c, struct report *out)
 	struct run r = { .c = c, .in = -1, .out = -1, .watch = -1, .more = true };
 	bool ended;
 
-	content_begin(&r.reader, &c->content);
+	content_reader_begin(&r.reader, &c->content);
 	if (start(&r) < 0) {
 		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot start \"%s\": %s", c->shown, strerror(errno));
 		return;
@@ -196,7 +196,7 @@ void command_run(const struct command *c, struct report *out)
 	ended = attend(&r, deadline_in(c->time_limit_ms));
 	close_input(&r);
 	conclude(&r, ended, out);
-	content_done(&r.reader);
+	content_reader_done(&r.reader);
 	buf_done(&r.piece);
 	buf_done(&r.output);
 }

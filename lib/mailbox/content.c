@@ -87,7 +87,7 @@ size_t content_feed(struct content_copy *c, struct str in, bool last, struct buf
 
 /* ---- reading ---- */
 
-void content_begin(struct content_reader *r, const struct content *c)
+void content_reader_begin(struct content_reader *r, const struct content *c)
 {
 	*r = (struct content_reader){ .content = c, .copy = { c->flags, c->eol, true } };
 }
@@ -127,7 +127,7 @@ static void add_front(struct content_reader *r, struct buf *out)
 	r->started = true;
 }
 
-int content_next(struct content_reader *r, struct buf *out, struct err *e)
+int content_reader_next(struct content_reader *r, struct buf *out, struct err *e)
 {
 	bool last;
 
@@ -145,7 +145,7 @@ int content_next(struct content_reader *r, struct buf *out, struct err *e)
 	return 1;
 }
 
-void content_done(struct content_reader *r)
+void content_reader_done(struct content_reader *r)
 {
 	buf_done(&r->raw);
 	buf_done(&r->lf);
@@ -172,16 +172,16 @@ int content_write(const struct content *c, int fd, bool *read_error)
 	struct err e = ERR_INIT;
 	int more, result = 0, errnum;
 
-	content_begin(&r, c);
+	content_reader_begin(&r, c);
 	do {
 		buf_clear(&out);
-		more = content_next(&r, &out, &e);
+		more = content_reader_next(&r, &out, &e);
 		if (more > 0)
 			result = write_all(fd, buf_str(&out));
 	} while (more > 0 && result == 0);
 	errnum = errno;
 	*read_error = more < 0;
-	content_done(&r);
+	content_reader_done(&r);
 	buf_done(&out);
 	errno = errnum;
 	return more < 0 ? -1 : result;

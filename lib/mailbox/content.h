@@ -49,7 +49,7 @@ struct content_copy {
 /* Lines with LF from `in` to out. Returns the octets used: the beginning of a line that may need quoting waits for more unless last. */
 size_t content_feed(struct content_copy *c, struct str in, bool last, struct buf *out);
 
-/* Piece by piece: content_begin(), then content_next() until it returns 0. Blocking; for the child. */
+/* Piece by piece: content_reader_begin(), then content_reader_next() until it returns 0. Blocking; for the child. */
 struct content_reader {
 	const struct content *content;
 	struct content_copy copy;
@@ -58,10 +58,10 @@ struct content_reader {
 	bool started, ended;
 };
 
-void content_begin(struct content_reader *r, const struct content *c);
+void content_reader_begin(struct content_reader *r, const struct content *c);
 /* Append the next octets to out (cleared by the caller). 1: there may be more, 0: that was all, -1 with *e. */
-int content_next(struct content_reader *r, struct buf *out, struct err *e);
-void content_done(struct content_reader *r);
+int content_reader_next(struct content_reader *r, struct buf *out, struct err *e);
+void content_reader_done(struct content_reader *r);
 /* All of it into fd. 0, or -1 with errno of the write; *read_error when it was the message that could not be read. */
 int content_write(const struct content *c, int fd, bool *read_error);
 
