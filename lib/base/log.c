@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include <syslog.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/mem.h"
 #include "lib/base/str.h"
 
 #define TEXT_MAX 2000         /* octets of one line's text */
@@ -30,6 +32,7 @@ static struct {
 	int facility;
 	bool verbose;
 	bool atomic_only; /* a pipe: larger writes would mix with those of other processes */
+	bool is_socket;   /* not every descriptor takes send(2) */
 	char ident[80], host[64], path[PATH_MAX];
 	time_t stamp_of; /* the second that stamp was made for */
 	char stamp[32];
@@ -122,7 +125,10 @@ static void use(enum target target, int fd)
 		close(out.fd);
 	out.target = target;
 	out.fd = fd;
-	out.atomic_only = fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		st.st_mode = 0;
+	out.atomic_only = S_ISFIFO(st.st_mode);
+	out.is_socket = S_ISSOCK(st.st_mode);
 }
 
 static void names_set(const char *ident)
@@ -206,10 +212,8 @@ static void flush_file(void)
 {
 	while (out.pending > 0) {
 		size_t n = out.atomic_only && out.pending > PIPE_BUF ? whole_lines(PIPE_BUF) : out.pending;
-		ssize_t done = send(out.fd, out.lines, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t done = out.is_socket ? send(out.fd, out.lines, n, MSG_DONTWAIT | MSG_NOSIGNAL) : write(out.fd, out.lines, n);
 
-		if (done < 0 && errno == ENOTSOCK)
-			done = write(out.fd, out.lines, n);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done <= 0)
@@ -250,8 +254,6 @@ static void flush_syslog(void)
 
 static void flush_target(void)
 {
-	if (out.pid != getpid())
-		out.pending = 0; /* lines of the process that forked us */
 	if (out.pending == 0)
 		return;
 	if (out.target == TO_SYSLOG)
@@ -287,6 +289,22 @@ static const char *stamp(void)
 	return out.stamp;
 }
 
+/* A forked child has a number of its own, and leaves the parent's lines to the parent. */
+static void forked(void)
+{
+	out.pid = getpid();
+	out.pending = out.dropped = 0;
+}
+
+static pid_t own_pid(void)
+{
+	if (out.pid == 0) {
+		out.pid = getpid();
+		check(pthread_atfork(NULL, NULL, forked) == 0);
+	}
+	return out.pid;
+}
+
 /* What stands in front of the text; returns its size. */
 static size_t head(char *to, const struct level *level)
 {
@@ -295,9 +313,9 @@ static size_t head(char *to, const struct level *level)
 	if (out.target == TO_STDERR)
 		n = snprintf(to, HEAD_MAX, "%s: %s", program_invocation_short_name, level->word);
 	else if (out.target == TO_SYSLOG)
-		n = snprintf(to, HEAD_MAX, "<%d>%s %s[%ld]: %s", out.facility | level->severity, stamp(), out.ident, (long)getpid(), level->word);
+		n = snprintf(to, HEAD_MAX, "<%d>%s %s[%ld]: %s", out.facility | level->severity, stamp(), out.ident, (long)own_pid(), level->word);
 	else
-		n = snprintf(to, HEAD_MAX, "%s %s %s[%ld]: %s", stamp(), out.host, out.ident, (long)getpid(), level->word);
+		n = snprintf(to, HEAD_MAX, "%s %s %s[%ld]: %s", stamp(), out.host, out.ident, (long)own_pid(), level->word);
 	return n < HEAD_MAX ? (size_t)n : HEAD_MAX - 1;
 }
 
@@ -312,10 +330,6 @@ static void clean(char *p, size_t n)
 /* Keep a complete line, with its line end, for the next flush. */
 static void keep(const char *line, size_t n)
 {
-	if (out.pid != getpid()) {
-		out.pid = getpid();
-		out.pending = out.dropped = 0;
-	}
 	if (n > PENDING_MAX - out.pending) {
 		out.dropped++;
 		return;
