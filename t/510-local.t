@@ -133,7 +133,7 @@ sub start {
     if (!$pid) {
         open STDOUT, '>', "$dir/out";
         open STDERR, '>&', \*STDOUT;
-        exec $master, '-c', "$dir/conf";
+        exec $master, '-d', '-c', "$dir/conf";
         exit 1;
     }
     return $pid;
