@@ -70,11 +70,11 @@ static void words(void)
 	is_str(str_word(&rest, " ,\t"), STR("two"), "word");
 	is_str(str_word(&rest, " ,\t"), STR("three"), "word");
 	is_str(str_word(&rest, " ,\t"), STR(""), "no more words");
-	rest = STR("a, { b { c, d } e } ,f{g {open");
+	rest = STR("a, { b { c, d } e } ,f:{ g=h } {open x");
 	is_str(str_word_braced(&rest), STR("a"), "plain word");
 	is_str(str_word_braced(&rest), STR("{ b { c, d } e }"), "nested group");
-	is_str(str_word_braced(&rest), STR("f{g"), "a brace inside a word is nothing special");
-	is_str(str_word_braced(&rest), STR("{open"), "unbalanced: the rest");
+	is_str(str_word_braced(&rest), STR("f:{ g=h }"), "a group inside a word belongs to it");
+	is_str(str_word_braced(&rest), STR("{open x"), "unbalanced: the rest");
 	is_str(str_word_braced(&rest), STR(""), "no more");
 }
 
