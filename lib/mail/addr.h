@@ -16,7 +16,7 @@
 enum { ADDR_UTF8 = 1, ADDR_NULL_OK = 2, ADDR_STRICT = 4 }; /* flags: UTF-8 allowed; "<>" allowed; angle brackets required */
 
 struct addr {
-	struct str local;  /* as written, quotes kept; empty only for the null sender */
+	struct str local; /* as written, quotes kept; empty only for the null sender */
 	struct str domain; /* without '@'; a domain, "[literal]", or empty */
 };
 
@@ -32,10 +32,10 @@ struct str addr_base(struct str local, const char *delimiters, struct str *ext);
 /* Internal form (unquoted local part) and back (quoted where RFC 5321 needs it). */
 struct str addr_unquote(struct arena *a, struct str address);
 struct str addr_quote(struct arena *a, struct str address);
-bool addr_domain_valid(struct str domain);   /* hostname syntax or address literal; labels <= 63, total <= 255 */
-bool addr_hostname_valid(struct str name);   /* LDH labels (and '_'), no literal */
+bool addr_domain_valid(struct str domain); /* hostname syntax or address literal; labels <= 63, total <= 255 */
+bool addr_hostname_valid(struct str name); /* LDH labels (and '_'), no literal */
 bool addr_literal(struct str domain, struct str *ip); /* "[1.2.3.4]" or "[IPv6:...]" */
-bool addr_is_atext(unsigned char c);         /* may stand unquoted in a local part (octets above 127 too) */
+bool addr_is_atext(unsigned char c); /* may stand unquoted in a local part (octets above 127 too) */
 
 /* RFC 3461 xtext. decode: false on bad syntax. */
 void addr_xtext_encode(struct buf *out, struct str in);

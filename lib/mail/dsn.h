@@ -7,7 +7,13 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 
-enum { DSN_NOTIFY_NONE = 0, DSN_NOTIFY_NEVER = 1, DSN_NOTIFY_SUCCESS = 2, DSN_NOTIFY_FAILURE = 4, DSN_NOTIFY_DELAY = 8 }; /* NONE: not given */
+enum {
+	DSN_NOTIFY_NONE = 0,
+	DSN_NOTIFY_NEVER = 1,
+	DSN_NOTIFY_SUCCESS = 2,
+	DSN_NOTIFY_FAILURE = 4,
+	DSN_NOTIFY_DELAY = 8
+}; /* NONE: not given */
 enum { DSN_RET_NONE, DSN_RET_FULL, DSN_RET_HDRS };
 
 /* A leading "5.1.1 " of text: fills c, s, d of *out and returns the octets to skip (blanks included), or 0 when there is none. */
@@ -15,6 +21,6 @@ size_t dsn_parse(struct str text, struct code *out);
 void dsn_print(struct buf *out, struct code c); /* "5.1.1" */
 /* "NEVER" or "SUCCESS,FAILURE,DELAY" in any case. -1: bad syntax. */
 int dsn_notify_parse(struct str value);
-bool dsn_orcpt_valid(struct str value);  /* "rfc822;xtext" */
+bool dsn_orcpt_valid(struct str value); /* "rfc822;xtext" */
 
 #endif

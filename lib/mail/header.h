@@ -11,10 +11,10 @@
 #include "lib/base/str.h"
 
 struct header_field {
-	struct str text;  /* whole field with folds, without the last CRLF: "Subject: a\r\n b" */
-	struct str name;  /* "Subject" as written */
+	struct str text; /* whole field with folds, without the last CRLF: "Subject: a\r\n b" */
+	struct str name; /* "Subject" as written */
 	struct str value; /* after the colon, white space and folds kept: " a\r\n b" */
-	bool hidden;      /* not shown to milters (our own Received) */
+	bool hidden; /* not shown to milters (our own Received) */
 	bool deleted;
 };
 
@@ -36,7 +36,7 @@ struct header_field *header_find(struct header *h, const char *name, size_t n);
 void header_insert(struct header *h, size_t at, struct str name, struct str value, bool space);
 void header_append(struct header *h, struct str name, struct str value, bool space);
 void header_replace(struct header *h, struct header_field *f, struct str value, bool space);
-size_t header_size(const struct header *h);                /* octets of header_print's output */
+size_t header_size(const struct header *h); /* octets of header_print's output */
 void header_print(const struct header *h, struct buf *out); /* undeleted fields, each with CRLF; no empty line */
 
 /* One logical line: folds removed (CRLF or LF before white space dropped). */

@@ -1,5 +1,5 @@
-/* lib/mail/header_addr.c - the addresses of a From, To or Cc field: one pass over RFC 5322 section 3.4 and its obsolete forms (section 4.4),
- * lenient, since the text comes from anybody. Declared in header.h. */
+/* lib/mail/header_addr.c - the addresses of a From, To or Cc field: one pass over RFC 5322 section 3.4 and its obsolete forms
+ * (section 4.4), lenient, since the text comes from anybody. Declared in header.h. */
 #include <string.h>
 
 #include "lib/mail/addr.h"
@@ -10,9 +10,9 @@
 struct scan {
 	struct arena *a;
 	struct str rest;
-	struct buf word;    /* the address being collected, unquoted */
+	struct buf word; /* the address being collected, unquoted */
 	bool in_angle, done; /* inside <...>; address complete, only decoration may follow */
-	bool gap;           /* a blank came after word */
+	bool gap; /* a blank came after word */
 	struct str *found;
 	size_t count, cap;
 };

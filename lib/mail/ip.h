@@ -17,7 +17,7 @@ struct ip_net {
 	unsigned bits; /* prefix length in its own family: 0..32 or 0..128 */
 };
 
-bool ip_parse(struct str s, struct ip *out);         /* "192.0.2.1", "2001:db8::1", "::ffff:1.2.3.4" (becomes v4), "IPv6:..." */
+bool ip_parse(struct str s, struct ip *out); /* "192.0.2.1", "2001:db8::1", "::ffff:1.2.3.4" (becomes v4), "IPv6:..." */
 void ip_print(struct buf *out, const struct ip *a);
 /* "net/bits", "[v6]/bits", or a plain address. *why: static text when false. Host bits set is an error. */
 bool ip_net_parse(struct str s, struct ip_net *out, const char **why);

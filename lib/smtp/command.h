@@ -16,8 +16,8 @@ struct smtp_param {
 };
 
 struct smtp_path {
-	struct str raw;    /* the argument as the client wrote it, brackets included: what milters see */
-	struct addr addr;  /* parsed; source route removed */
+	struct str raw; /* the argument as the client wrote it, brackets included: what milters see */
+	struct addr addr; /* parsed; source route removed */
 	struct smtp_param params[SMTP_PARAMS_MAX];
 	size_t param_count;
 };

@@ -86,7 +86,7 @@ int smtp_reply_read(struct stream *s, struct smtp_reply *r, int64_t deadline, in
 	while (last == 0) {
 		*result = read_line(s, &line, &total, deadline);
 		if (*result != STREAM_OK) {
-			last = err_set(e, ERR_TEMP, CODE(451, 4, 4, 2), "%s", stream_strerror((enum stream_result)*result, s));
+			last = err_set(e, ERR_TEMP, CODE(451, 4, 4, 2), "%s", stream_strerror((enum stream_result) * result, s));
 		} else if (total > SMTP_REPLY_MAX) {
 			last = err_set(e, ERR_TEMP, CODE(451, 4, 5, 0), "reply longer than %d octets", SMTP_REPLY_MAX);
 		} else {

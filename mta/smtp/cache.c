@@ -1,5 +1,5 @@
-/* mta/smtp/cache.c - sessions kept open between requests of this worker: the next message to the same place needs no connection, no greeting and
- * no EHLO. Sessions wait in one list in the order in which they run out of time, and in a list for each destination. */
+/* mta/smtp/cache.c - sessions kept open between requests of this worker: the next message to the same place needs no connection, no
+ * greeting and no EHLO. Sessions wait in one list in the order in which they run out of time, and in a list for each destination. */
 #include "lib/base/clock.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
@@ -11,7 +11,7 @@
 
 static struct {
 	struct map *by_key; /* key -> struct place */
-	struct list idle;   /* all kept sessions, oldest first */
+	struct list idle; /* all kept sessions, oldest first */
 	size_t count;
 	bool sweeping;
 } cache;
@@ -94,7 +94,7 @@ struct session *cache_take(struct str key)
 static bool used_up(const struct session *s)
 {
 	return s->broken || cfg->idle_ms <= 0 || service_draining() || (cfg->reuse_count > 0 && s->uses >= cfg->reuse_count) ||
-		clock_mono_ms() - s->born_at >= cfg->reuse_ms;
+	       clock_mono_ms() - s->born_at >= cfg->reuse_ms;
 }
 
 void cache_put(struct session *s)

@@ -1,5 +1,5 @@
-/* mta/smtp/content.c - the message on its way out: from the file descriptor in large pieces, changed only where the queue file's flags say that
- * something needs it. */
+/* mta/smtp/content.c - the message on its way out: from the file descriptor in large pieces, changed only where the queue file's flags say
+ * that something needs it. */
 #include <errno.h>
 #include <sys/uio.h>
 
@@ -16,10 +16,10 @@ struct copy {
 	struct arena *a;
 	const struct deliver_request *r;
 	struct buf in, broken_up, out;
-	size_t column;  /* of the unfinished line, for the line length limit */
-	bool at_start;  /* next octet begins a line */
+	size_t column; /* of the unfinished line, for the line length limit */
+	bool at_start; /* next octet begins a line */
 	bool any;
-	char last[2];   /* the last two octets, to see whether the content ends a line */
+	char last[2]; /* the last two octets, to see whether the content ends a line */
 };
 
 /* ---- reading ---- */
@@ -65,7 +65,8 @@ static int read_exactly(struct copy *c, size_t n, uint64_t at, struct failure *w
 		ssize_t got = read_some(c->r->fd, c->in.p + c->in.n, n - c->in.n, (off_t)(at + c->in.n), &error);
 
 		if (got <= 0) {
-			failure_local(c->a, CODE(0, 4, 3, 0), why, "cannot read the message file: %s", got < 0 ? strerror(error) : "too short");
+			failure_local(
+				c->a, CODE(0, 4, 3, 0), why, "cannot read the message file: %s", got < 0 ? strerror(error) : "too short");
 			log_warn("%s: %.*s", c->r->m.id, STRF(why->text));
 			c->s->broken = true;
 			return -1;

@@ -115,7 +115,8 @@ static bool same_addr(const struct sock_addr *a, const struct sock_addr *b)
 	return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
 }
 
-static void try_servers(struct delivery *d, const struct nexthop *hop, const struct security *sec, const struct sock_addr *tried, size_t sessions)
+static void try_servers(
+	struct delivery *d, const struct nexthop *hop, const struct security *sec, const struct sock_addr *tried, size_t sessions)
 {
 	struct servers list;
 	struct failure why = { .code = CODE(0, 0, 0, 0) };

@@ -76,7 +76,8 @@ static void read_offers(struct session *s)
 
 static int say(struct session *s, struct arena *a, const char *verb, struct failure *why)
 {
-	static const char *const phases[] = { "performing the EHLO handshake", "performing the HELO handshake", "performing the LHLO handshake" };
+	static const char *const phases[] = { "performing the EHLO handshake", "performing the HELO handshake",
+		"performing the LHLO handshake" };
 	const char *during = phases[cfg->lmtp ? 2 : *verb == 'H' ? 1 : 0];
 
 	stream_printf(s->io, deadline_in(cfg->hello_ms), "%s %s\r\n", verb, cfg->hello_name);

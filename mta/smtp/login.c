@@ -113,13 +113,14 @@ int session_login(struct session *s, struct arena *a, const struct security *sec
 	} else if (clear_allowed && mechanism_allowed(s, "LOGIN")) {
 		r = login(s, a, sec, why);
 	} else {
-		failure_local(a, CODE(0, 4, 7, 0), why, "SASL authentication failed; cannot authenticate to server %.*s: no mechanism available",
-			STRF(s->peer));
+		failure_local(a, CODE(0, 4, 7, 0), why,
+			"SASL authentication failed; cannot authenticate to server %.*s: no mechanism available", STRF(s->peer));
 		return -1;
 	}
 	if (r < 0 || s->reply.code.smtp / 100 == 2)
 		return r;
-	failure_local(a, s->reply.code, why, "SASL authentication failed; server %.*s said: %.*s", STRF(s->peer), STRF(buf_str(&s->reply.text)));
+	failure_local(
+		a, s->reply.code, why, "SASL authentication failed; server %.*s said: %.*s", STRF(s->peer), STRF(buf_str(&s->reply.text)));
 	if (why->code.c != 5 || cfg->sasl_soft_bounce)
 		why->code = CODE(s->reply.code.smtp, 4, s->reply.code.s, s->reply.code.d);
 	return -1;

@@ -16,7 +16,7 @@ struct nexthop {
 	struct str host; /* without brackets and port; a path with `local` */
 	uint16_t port;
 	bool local; /* unix-domain socket */
-	bool mx;    /* look for MX records */
+	bool mx; /* look for MX records */
 };
 
 /* port: what to use when text has none; mx: whether MX records are looked for at all (SMTP, with DNS). 0, or -1 with *e (TEMP: whoever

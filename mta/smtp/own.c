@@ -77,8 +77,8 @@ bool own_address(const struct sock_addr *a)
 
 		if (o->u.sa.sa_family != a->u.sa.sa_family)
 			continue;
-		if (a->u.sa.sa_family == AF_INET ? o->u.in.sin_addr.s_addr == a->u.in.sin_addr.s_addr :
-						   memcmp(&o->u.in6.sin6_addr, &a->u.in6.sin6_addr, sizeof a->u.in6.sin6_addr) == 0)
+		if (a->u.sa.sa_family == AF_INET ? o->u.in.sin_addr.s_addr == a->u.in.sin_addr.s_addr
+						 : memcmp(&o->u.in6.sin6_addr, &a->u.in6.sin6_addr, sizeof a->u.in6.sin6_addr) == 0)
 			return true;
 	}
 	return false;

@@ -8,7 +8,7 @@
 #include "lib/net/fiber.h"
 #include "mta/smtp/smtp.h"
 
-#define MX_MAX 100       /* MX records looked at; RFC 5321 section 5.1 expects a few */
+#define MX_MAX 100 /* MX records looked at; RFC 5321 section 5.1 expects a few */
 #define ADDRESSES_MAX 200 /* addresses kept of all of them */
 #define SMTP_PORT 25
 
@@ -18,7 +18,7 @@ struct search {
 	struct server *v;
 	size_t count;
 	enum dns_result worst; /* of host lookups that brought nothing: TEMPFAIL before the others */
-	struct str missed;     /* the host of that lookup */
+	struct str missed; /* the host of that lookup */
 };
 
 static void add_server(struct search *s, struct str host, uint16_t pref, const struct sock_addr *addr)
@@ -107,11 +107,12 @@ static void add_host(struct search *s, struct str host, uint16_t pref)
 static int not_found(struct search *s, struct str name, const char *type, enum dns_result r, struct failure *why)
 {
 	struct code code = r == DNS_TEMPFAIL ? CODE(0, 4, 4, 3) : CODE(0, 5, 4, 4);
-	const char *reason = r == DNS_TEMPFAIL ? "Host not found, try again" :
-		r == DNS_NODATA		       ? "Host found but no data record of requested type" :
-						 "Host not found";
+	const char *reason = r == DNS_TEMPFAIL ? "Host not found, try again"
+			     : r == DNS_NODATA ? "Host found but no data record of requested type"
+					       : "Host not found";
 
-	failure_local(s->a, code, why, "Host or domain name not found. Name service error for name=%.*s type=%s: %s", STRF(name), type, reason);
+	failure_local(
+		s->a, code, why, "Host or domain name not found. Name service error for name=%.*s type=%s: %s", STRF(name), type, reason);
 	return -1;
 }
 

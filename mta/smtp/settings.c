@@ -128,8 +128,14 @@ static const struct {
 	const char *word;
 	unsigned bit;
 } offer_words[] = {
-	{ "pipelining", OFFER_PIPELINING }, { "size", OFFER_SIZE },	    { "8bitmime", OFFER_8BITMIME }, { "smtputf8", OFFER_SMTPUTF8 },
-	{ "dsn", OFFER_DSN },		    { "starttls", OFFER_STARTTLS }, { "auth", OFFER_AUTH },	    { "xforward", OFFER_XFORWARD },
+	{ "pipelining", OFFER_PIPELINING },
+	{ "size", OFFER_SIZE },
+	{ "8bitmime", OFFER_8BITMIME },
+	{ "smtputf8", OFFER_SMTPUTF8 },
+	{ "dsn", OFFER_DSN },
+	{ "starttls", OFFER_STARTTLS },
+	{ "auth", OFFER_AUTH },
+	{ "xforward", OFFER_XFORWARD },
 };
 
 static void load_discard(const struct conf *c)
@@ -172,16 +178,17 @@ static int load_tls_level(const struct conf *c, struct err *e)
 	const char *level = text_of(c, "tls_security_level");
 
 	if (*level == '\0')
-		level = conf_bool(c, name_of("enforce_tls").text) ? (conf_bool(c, name_of("tls_enforce_peername").text) ? "verify" : "encrypt") :
-			conf_bool(c, name_of("use_tls").text)	  ? "may" :
-								    "none";
+		level = conf_bool(c, name_of("enforce_tls").text)
+				? (conf_bool(c, name_of("tls_enforce_peername").text) ? "verify" : "encrypt")
+			: conf_bool(c, name_of("use_tls").text) ? "may"
+								: "none";
 	if (!tls_level_parse(str_z(level), &loaded.tls_level))
 		return err_perm(e, "%s: \"%s\" is not supported", name_of("tls_security_level").text, level);
 	if (strcasecmp(level, "dane") == 0)
 		log_warn("%s: TLSA records are not used: level dane is treated as may", name_of("tls_security_level").text);
 	if (loaded.tls_wrapper && loaded.tls_level < TLS_ENCRYPT)
-		return err_perm(e, "%s = yes needs %s = encrypt, or stronger", name_of("tls_wrappermode").text,
-			name_of("tls_security_level").text);
+		return err_perm(
+			e, "%s = yes needs %s = encrypt, or stronger", name_of("tls_wrappermode").text, name_of("tls_security_level").text);
 	return 0;
 }
 

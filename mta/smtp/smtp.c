@@ -1,6 +1,6 @@
 /* mta/smtp/smtp.c - the SMTP and LMTP delivery agent; the name it is started by decides which.
- * Security: takes requests and open message files from qmgr, talks to any host on the internet, runs as mail_owner. It never opens a queue file
- * by name, and what servers say goes nowhere unescaped.
+ * Security: takes requests and open message files from qmgr, talks to any host on the internet, runs as mail_owner. It never opens a queue
+ * file by name, and what servers say goes nowhere unescaped.
  */
 #include <string.h>
 #include <sys/socket.h>
@@ -56,7 +56,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 	struct client client = { .io = s };
 	struct deliver_request r;
 
-	(void)peer;     /* qmgr */
+	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
 	list_init(&client.link);
 	while (next_request(&client, a, &r) == 0) {

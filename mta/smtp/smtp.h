@@ -64,8 +64,8 @@ bool own_address(const struct sock_addr *a); /* one of inet_interfaces or proxy_
 /* Why a server, or all of them, did not take the mail. Lives in the delivery's arena. */
 struct failure {
 	struct code code; /* c is 4 or 5 */
-	struct str text;  /* as logged and reported */
-	bool remote;      /* the peer's words: Remote-MTA and Diagnostic-Code: smtp */
+	struct str text; /* as logged and reported */
+	bool remote; /* the peer's words: Remote-MTA and Diagnostic-Code: smtp */
 	struct str relay, host; /* which server; empty: none was reached */
 };
 
@@ -94,7 +94,7 @@ int resolve_servers(struct arena *a, const struct nexthop *hop, struct servers *
 
 struct security {
 	enum tls_level level;
-	const char *match;  /* verify, secure: names, in Postfix's words */
+	const char *match; /* verify, secure: names, in Postfix's words */
 	struct str sasl_user, sasl_password; /* empty: no login */
 };
 
@@ -119,26 +119,26 @@ struct session {
 	struct arena *life;
 	struct stream *io;
 	struct list link, place_link; /* in the cache */
-	struct str key;     /* which requests may use it */
-	struct str host;    /* server's name */
-	struct str peer;    /* "mx.example[192.0.2.1]" */
-	struct str relay;   /* with ":25" */
+	struct str key; /* which requests may use it */
+	struct str host; /* server's name */
+	struct str peer; /* "mx.example[192.0.2.1]" */
+	struct str relay; /* with ":25" */
 	struct sock_addr addr;
 	unsigned offers;
 	uint64_t size_limit; /* 0: none said */
 	struct str auth_mechanisms, xforward_attributes;
 	struct smtp_reply reply; /* the last one */
-	unsigned uses;      /* messages begun */
+	unsigned uses; /* messages begun */
 	int64_t born_at, idle_until;
-	bool rset_due;      /* a transaction was begun and not completed */
-	bool broken;        /* no more dialogue */
+	bool rset_due; /* a transaction was begun and not completed */
+	bool broken; /* no more dialogue */
 };
 
 /* Connect, greeting, hello, STARTTLS, AUTH. NULL with the reason; *refused_tls: the handshake failed where TLS is optional, clear text may
  * be tried. Suspends. */
 struct session *session_open(struct arena *scratch, const struct nexthop *hop, const struct server *server, bool best_mx,
 	const struct security *sec, struct failure *why, bool *refused_tls);
-void session_quit(struct session *s);  /* QUIT where that makes sense, and gone */
+void session_quit(struct session *s); /* QUIT where that makes sense, and gone */
 void session_close(struct session *s); /* gone */
 /* One reply into s->reply. 0, or -1 with the reason. during: the phase as logged after "while". Suspends. */
 int session_read(struct session *s, struct arena *a, int64_t timeout_ms, const char *during, struct failure *why);
@@ -155,13 +155,13 @@ int session_login(struct session *s, struct arena *a, const struct security *sec
 void cache_init(void);
 struct str cache_key(struct arena *a, const struct nexthop *hop, const struct security *sec);
 struct session *cache_take(struct str key); /* alive as far as one can see without asking; NULL: none */
-void cache_put(struct session *s);          /* or quit, when it is used up */
+void cache_put(struct session *s); /* or quit, when it is used up */
 void cache_close_all(void);
 
 /* ---- one request ---- */
 
 struct rcpt_state {
-	bool open;          /* no final result yet */
+	bool open; /* no final result yet */
 	unsigned conn_use;
 	int64_t connect_us; /* when the session of its last result was ready, 0: there was none */
 };
@@ -174,8 +174,8 @@ struct delivery {
 	size_t open_count;
 	int64_t connect_us; /* when the session in use was ready */
 	struct failure last; /* the latest of all, for the destination's state */
-	bool handshaken;    /* some server let us begin */
-	bool note_due;      /* there are results that another server may better */
+	bool handshaken; /* some server let us begin */
+	bool note_due; /* there are results that another server may better */
 };
 
 /* Run the whole request: every recipient gets its result and its log line. Suspends. */

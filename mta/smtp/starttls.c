@@ -9,8 +9,12 @@ static const struct {
 	const char *word;
 	enum tls_level level;
 } levels[] = {
-	{ "none", TLS_NONE },	    { "may", TLS_MAY },	      { "dane", TLS_MAY }, /* without TLSA records dane is may */
-	{ "encrypt", TLS_ENCRYPT }, { "verify", TLS_VERIFY }, { "secure", TLS_SECURE },
+	{ "none", TLS_NONE },
+	{ "may", TLS_MAY },
+	{ "dane", TLS_MAY }, /* without TLSA records dane is may */
+	{ "encrypt", TLS_ENCRYPT },
+	{ "verify", TLS_VERIFY },
+	{ "secure", TLS_SECURE },
 };
 
 bool tls_level_parse(struct str word, enum tls_level *out)
@@ -120,12 +124,12 @@ static void note(const struct session *s, const struct security *sec)
 	int all = 0, used = tls_cipher_bits(t, &all);
 
 	if (cfg->tls_notes)
-		log_info("%s TLS connection established to %.*s: %s with cipher %s (%d/%d bits)", sec->level >= TLS_VERIFY ? "Verified" : "Untrusted",
-			STRF(s->relay), tls_protocol(t), tls_cipher(t), used, all);
+		log_info("%s TLS connection established to %.*s: %s with cipher %s (%d/%d bits)",
+			sec->level >= TLS_VERIFY ? "Verified" : "Untrusted", STRF(s->relay), tls_protocol(t), tls_cipher(t), used, all);
 }
 
-static int handshake(struct session *s, struct arena *a, const struct nexthop *hop, const struct security *sec, struct failure *why,
-	bool *refused_tls)
+static int handshake(
+	struct session *s, struct arena *a, const struct nexthop *hop, const struct security *sec, struct failure *why, bool *refused_tls)
 {
 	const char *verify = name_to_verify(a, s, hop, sec), *sni = name_to_send(a, s, hop);
 	struct tls_ctx *ctx = sec->level > TLS_MAY ? cfg->tls_mandatory : cfg->tls;
@@ -139,7 +143,8 @@ static int handshake(struct session *s, struct arena *a, const struct nexthop *h
 	s->broken = true;
 	*refused_tls = sec->level == TLS_MAY;
 	failure_local(a, CODE(0, 4, 7, 5), why, "%s",
-		verify != NULL && strstr(e.text, "verif") != NULL ? "Server certificate not verified" : "Cannot start TLS: handshake failure");
+		verify != NULL && strstr(e.text, "verif") != NULL ? "Server certificate not verified"
+								  : "Cannot start TLS: handshake failure");
 	return -1;
 }
 

@@ -1,8 +1,8 @@
 /* mta/smtp/transaction.c - one message over one session: the envelope in as few segments as the server allows, the content, the replies.
  *
- * The envelope is a list of steps, each a command with one reply. With PIPELINING (RFC 2920) a window of them is on the way at any time, DATA
- * included; without, the window is one. Whatever happens, a recipient counts as delivered only by the final 2xx.
- * Security: replies come from any host; addresses that could break a command line are refused before they reach it.
+ * The envelope is a list of steps, each a command with one reply. With PIPELINING (RFC 2920) a window of them is on the way at any time,
+ * DATA included; without, the window is one. Whatever happens, a recipient counts as delivered only by the final 2xx. Security: replies
+ * come from any host; addresses that could break a command line are refused before they reach it.
  */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -16,7 +16,7 @@ enum step_kind { STEP_RSET, STEP_XFORWARD, STEP_MAIL, STEP_RCPT, STEP_DATA };
 
 struct step {
 	enum step_kind kind;
-	size_t rcpt;     /* of STEP_RCPT: index in the request */
+	size_t rcpt; /* of STEP_RCPT: index in the request */
 	struct str text; /* of STEP_XFORWARD */
 };
 
@@ -32,7 +32,7 @@ struct transaction {
 };
 
 static const struct {
-	const char *name;   /* "in reply to ... command" */
+	const char *name; /* "in reply to ... command" */
 	const char *during; /* "while ..." */
 } phases[] = {
 	[STEP_RSET] = { "RSET", "sending RSET probe" },
@@ -168,8 +168,13 @@ static void add_xforward(struct transaction *t)
 		const char *name;
 		struct str value;
 	} attributes[] = {
-		{ "NAME", m->client.name }, { "ADDR", m->client.addr }, { "PORT", m->client.port }, { "PROTO", m->client.proto },
-		{ "HELO", m->client.helo }, { "IDENT", str_z(m->id) },  { "SOURCE", m->flags & QUEUE_LOCAL ? STR("LOCAL") : STR("REMOTE") },
+		{ "NAME", m->client.name },
+		{ "ADDR", m->client.addr },
+		{ "PORT", m->client.port },
+		{ "PROTO", m->client.proto },
+		{ "HELO", m->client.helo },
+		{ "IDENT", str_z(m->id) },
+		{ "SOURCE", m->flags & QUEUE_LOCAL ? STR("LOCAL") : STR("REMOTE") },
 	};
 	struct buf b = { 0 };
 
@@ -408,7 +413,8 @@ static void refuse_utf8(struct transaction *t)
 		return;
 	if (envelope_has_utf8(t->d) || ((m->flags & QUEUE_8BIT) && content_header_is_8bit(t->d->r)))
 		refuse(t, CODE(0, 5, 6, 7),
-			arena_z(t->d->a, arena_printf(t->d->a, "SMTPUTF8 is required, but was not offered by host %.*s", STRF(t->s->peer))));
+			arena_z(t->d->a,
+				arena_printf(t->d->a, "SMTPUTF8 is required, but was not offered by host %.*s", STRF(t->s->peer))));
 }
 
 enum outcome transaction_run(struct delivery *d, struct session *s)

@@ -1,5 +1,5 @@
-/* t/fuzz/fuzz_line.c - DATA content: however the network cuts it, the same comes out, in whole CRLF lines, ended by CRLF.CRLF alone; and what
- * was stored is what arrives when it is sent on. */
+/* t/fuzz/fuzz_line.c - DATA content: however the network cuts it, the same comes out, in whole CRLF lines, ended by CRLF.CRLF alone; and
+ * what was stored is what arrives when it is sent on. */
 #include "lib/mail/line.h"
 #include "t/fuzz/fuzz.h"
 
@@ -46,8 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	check(used == feed(in, size > 0 ? data[0] % 8u + 1 : 1, replace, &cut, &b, &end_cut) && end == end_cut);
 	check(str_eq(buf_str(&whole), buf_str(&cut)));
-	check(a.bare_lf == b.bare_lf && a.bare_cr == b.bare_cr && a.nul == b.nul && a.eight_bit == b.eight_bit && a.dot_lines == b.dot_lines &&
-		a.long_lines == b.long_lines);
+	check(a.bare_lf == b.bare_lf && a.bare_cr == b.bare_cr && a.nul == b.nul && a.eight_bit == b.eight_bit &&
+		a.dot_lines == b.dot_lines && a.long_lines == b.long_lines);
 	check(!end || (used >= 3 && str_ends(str_sub(in, 0, used), STR(".\r\n"))));
 	check(!replace || str_chr(buf_str(&whole), '\r') < 0 || line_to_lf(buf_str(&whole), &lf) > 0);
 	check(!replace || str_chr(buf_str(&lf), '\r') < 0);

@@ -1,5 +1,5 @@
-/* t/unit/delivery.c - the SMTP and LMTP client against a scripted server on loopback: what is said, what becomes of each recipient, and what the
- * log says. */
+/* t/unit/delivery.c - the SMTP and LMTP client against a scripted server on loopback: what is said, what becomes of each recipient, and
+ * what the log says. */
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -19,8 +19,8 @@
 
 struct rule {
 	const char *command; /* what the line begins with; "(greeting)"; "." or ".<rcpt>" after content */
-	const char *reply;   /* "CLOSE": hang up */
-	int times;           /* 0: always */
+	const char *reply; /* "CLOSE": hang up */
+	int times; /* 0: always */
 };
 
 static struct {
@@ -71,7 +71,7 @@ static bool answer(struct stream *s, struct str command, const char **reply)
 		return false;
 	}
 	return stream_printf(s, deadline_in(5000), "%s\r\n", *reply) == STREAM_OK &&
-		(stream_buffered(s) > 0 || stream_flush(s, deadline_in(5000)) == STREAM_OK);
+	       (stream_buffered(s) > 0 || stream_flush(s, deadline_in(5000)) == STREAM_OK);
 }
 
 static bool take_content(struct stream *s, struct str rcpts)
@@ -250,17 +250,23 @@ static const struct row {
 	{ "null sender, odd recipient", { { 0 } }, { .sender = "", .rcpts = "a..b@y.test" },
 		"(connect)|EHLO gate.test|MAIL FROM:<> SIZE=21|RCPT TO:<\"a..b\"@y.test> ORCPT=rfc822;\"a..b\"@y.test|DATA|.|", OK },
 	{ "8 bit and DSN", { { 0 } },
-		{ .sender = "a@x.test", .rcpts = "b@y.test", .flags = QUEUE_8BIT, .notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY, .ret = DSN_RET_HDRS },
+		{ .sender = "a@x.test",
+			.rcpts = "b@y.test",
+			.flags = QUEUE_8BIT,
+			.notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY,
+			.ret = DSN_RET_HDRS },
 		"(connect)|EHLO gate.test|MAIL FROM:<a@x.test> SIZE=21 BODY=8BITMIME RET=HDRS|"
 		"RCPT TO:<b@y.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;b@y.test|DATA|.|",
 		OK },
-	{ "one of two refused", { { "RCPT TO:<no@", "550 5.1.1 No such user", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test no@y.test" },
-		NULL, OK "bounced 5.1.1 host " HOST " said: 550 5.1.1 No such user (in reply to RCPT TO command)|" },
+	{ "one of two refused", { { "RCPT TO:<no@", "550 5.1.1 No such user", 0 } },
+		{ .sender = "a@x.test", .rcpts = "b@y.test no@y.test" }, NULL,
+		OK "bounced 5.1.1 host " HOST " said: 550 5.1.1 No such user (in reply to RCPT TO command)|" },
 	{ "all refused, server takes DATA", { { "RCPT", "550 No", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" },
 		"(connect)|EHLO gate.test|MAIL FROM:<a@x.test> SIZE=21|RCPT TO:<b@y.test> ORCPT=rfc822;b@y.test|DATA|.|",
 		"bounced 5.0.0 host " HOST " said: 550 No (in reply to RCPT TO command)|" },
-	{ "552 at RCPT is temporary", { { "RCPT", "552 5.5.3 too many", 0 }, { "DATA", "503 no", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" },
-		NULL, "deferred 4.5.3 host " HOST " said: 552 5.5.3 too many (in reply to RCPT TO command)|" },
+	{ "552 at RCPT is temporary", { { "RCPT", "552 5.5.3 too many", 0 }, { "DATA", "503 no", 0 } },
+		{ .sender = "a@x.test", .rcpts = "b@y.test" }, NULL,
+		"deferred 4.5.3 host " HOST " said: 552 5.5.3 too many (in reply to RCPT TO command)|" },
 	{ "sender refused", { { "MAIL", "550-5.7.1 no\r\n550 5.7.1 way", 0 }, { "RCPT", "503 x", 0 }, { "DATA", "503 x", 0 } },
 		{ .sender = "a@x.test", .rcpts = "b@y.test c@y.test" }, NULL,
 		"bounced 5.7.1 host " HOST " said: 550-5.7.1 no 550 5.7.1 way (in reply to MAIL FROM command)|"
@@ -274,10 +280,10 @@ static const struct row {
 		"deferred 4.2.0 host " HOST " said: 450 4.2.0 busy (in reply to RCPT TO command)|" },
 	{ "EHLO unknown", { { "EHLO", "502 what", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" },
 		"(connect)|EHLO gate.test|HELO gate.test|MAIL FROM:<a@x.test>|RCPT TO:<b@y.test>|DATA|.|", OK },
-	{ "too large", { { "EHLO", "250-mx.test\r\n250 SIZE 20", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" }, "(connect)|EHLO gate.test|",
-		"bounced 5.3.4 message size 21 exceeds size limit 20 of server " HOST "|" },
-	{ "SMTPUTF8 missing", { { 0 } }, { .sender = "a@x.test", .rcpts = "\xc3\xa4@y.test", .flags = QUEUE_UTF8 }, "(connect)|EHLO gate.test|",
-		"bounced 5.6.7 SMTPUTF8 is required, but was not offered by host " HOST "|" },
+	{ "too large", { { "EHLO", "250-mx.test\r\n250 SIZE 20", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" },
+		"(connect)|EHLO gate.test|", "bounced 5.3.4 message size 21 exceeds size limit 20 of server " HOST "|" },
+	{ "SMTPUTF8 missing", { { 0 } }, { .sender = "a@x.test", .rcpts = "\xc3\xa4@y.test", .flags = QUEUE_UTF8 },
+		"(connect)|EHLO gate.test|", "bounced 5.6.7 SMTPUTF8 is required, but was not offered by host " HOST "|" },
 	{ "SMTPUTF8 declared in vain", { { 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test", .flags = QUEUE_UTF8 }, NULL, OK },
 	{ "greeting 4xx", { { "(greeting)", "421 4.3.2 busy", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" }, "(connect)|",
 		"deferred 4.3.2 host " HOST " refused to talk to me: 421 4.3.2 busy|" },
@@ -296,7 +302,8 @@ static const struct row {
 		"deferred 4.5.0 host " HOST " sent a malformed reply: \"SSH-2.0\" while receiving the initial server greeting|" },
 	{ "line end in an address", { { 0 } }, { .sender = "a@x.test", .rcpts = "b\rRSET@y.test" }, "(connect)|EHLO gate.test|",
 		"bounced 5.1.3 bad address syntax|" },
-	{ "bad next hop", { { 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test", .nexthop = "[x" }, "", "deferred 4.3.5 bad next hop: \"[x\"|" },
+	{ "bad next hop", { { 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test", .nexthop = "[x" }, "",
+		"deferred 4.3.5 bad next hop: \"[x\"|" },
 	{ "no socket", { { 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test", .nexthop = "unix:/nonexistent" }, "",
 		"deferred 4.4.1 connect to gate.test[/nonexistent]: No such file or directory|" },
 };
@@ -326,7 +333,8 @@ static void check_row(const struct row *row)
 
 static void reuse(void)
 {
-	static const struct rule stale[] = { { "MAIL FROM:<third", "CLOSE", 1 } }, reject[] = { { "RCPT TO:<no@", "550 5.1.1 No", 0 }, { "DATA", "554 no", 0 } };
+	static const struct rule stale[] = { { "MAIL FROM:<third", "CLOSE", 1 } },
+				 reject[] = { { "RCPT TO:<no@", "550 5.1.1 No", 0 }, { "DATA", "554 no", 0 } };
 	struct request q = { .sender = "first@x.test", .rcpts = "b@y.test" };
 	struct deliver_answer a;
 	struct str log;
@@ -398,8 +406,10 @@ static void servers(void)
 	set_rules(NULL, 0);
 	q.nexthop = "[127.0.0.1]:1";
 	take_log();
-	is_str(run(&q, &a), STR("deferred 4.4.1 connect to 127.0.0.1[127.0.0.1]:1: Connection refused|"
-				"deferred 4.4.1 connect to 127.0.0.1[127.0.0.1]:1: Connection refused|"), "nobody there");
+	is_str(run(&q, &a),
+		STR("deferred 4.4.1 connect to 127.0.0.1[127.0.0.1]:1: Connection refused|"
+		    "deferred 4.4.1 connect to 127.0.0.1[127.0.0.1]:1: Connection refused|"),
+		"nobody there");
 	ok(a.site_down, "the destination is down");
 	is_str(a.site_text, STR("connect to 127.0.0.1[127.0.0.1]:1: Connection refused"), "why");
 	log = take_log();
@@ -440,7 +450,8 @@ static void tls_levels(void)
 	is_str(run(&q, &a), STR("deferred 4.7.4 TLS is required, but was not offered by host " HOST "|"), "TLS not offered");
 	ok(a.site_down, "no handshake, no site");
 	set_rules(offered, 2);
-	is_str(run(&q, &a), STR("deferred 4.7.4 TLS is required, but host " HOST " refused to start TLS: 454 4.7.0 not now|"), "TLS refused");
+	is_str(run(&q, &a), STR("deferred 4.7.4 TLS is required, but host " HOST " refused to start TLS: 454 4.7.0 not now|"),
+		"TLS refused");
 	set_rules(garbled, 2);
 	is_str(run(&q, &a), STR("deferred 4.7.5 Cannot start TLS: handshake failure|"), "no handshake");
 	load(false, may, 1);
@@ -493,7 +504,8 @@ static void facts(void *arg)
 	load(false, xforward, 1);
 	set_rules((struct rule[]){ { "EHLO", "250-mx.test\r\n250 XFORWARD NAME ADDR SOURCE IDENT", 0 } }, 1);
 	run(&(struct request){ .sender = "a@x.test", .rcpts = "b@y.test" }, &a);
-	ok(str_find(buf_str(&server.said), STR("|XFORWARD NAME=[UNAVAILABLE] ADDR=[UNAVAILABLE] IDENT=4TESTz1 SOURCE=REMOTE|MAIL")) > 0, "XFORWARD");
+	ok(str_find(buf_str(&server.said), STR("|XFORWARD NAME=[UNAVAILABLE] ADDR=[UNAVAILABLE] IDENT=4TESTz1 SOURCE=REMOTE|MAIL")) > 0,
+		"XFORWARD");
 	cache_close_all();
 	fiber_sleep(5);
 	load(true, NULL, 0);
@@ -504,7 +516,8 @@ static void facts(void *arg)
 
 int main(void)
 {
-	static const char main_cf[] = "compatibility_level = 3.6\nmyhostname = gate.test\ninet_protocols = ipv4\ninet_interfaces = 127.0.0.2\nsmtp_helo_timeout = 2s\n";
+	static const char main_cf[] = "compatibility_level = 3.6\nmyhostname = gate.test\ninet_protocols = ipv4\ninet_interfaces = "
+				      "127.0.0.2\nsmtp_helo_timeout = 2s\n";
 	char path[64];
 	struct err e;
 

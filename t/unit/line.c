@@ -24,7 +24,8 @@ static const struct {
 	{ "CR.CR is data", STR_INIT("a\r.\rb\r\n.\r\n"), STR_INIT("a\r.\rb\r\n"), 0, BARE_CR },
 	{ "CRLF.CR is data", STR_INIT("a\r\n.\rb\r\n.\r\n"), STR_INIT("a\r\n\rb\r\n"), 0, BARE_CR },
 	{ "CRLF.CR CRLF is data", STR_INIT("a\r\n.\r\r\n.\r\n"), STR_INIT("a\r\n\r\r\n"), 0, BARE_CR },
-	{ "stray CRs become blanks", STR_INIT("a\rb\r\r\n\r\rc\n.\r\r\n.\r\n"), STR_INIT("a b \r\n  c\r\n \r\n"), 0, BARE_CR | BARE_LF | STRAY },
+	{ "stray CRs become blanks", STR_INIT("a\rb\r\r\n\r\rc\n.\r\r\n.\r\n"), STR_INIT("a b \r\n  c\r\n \r\n"), 0,
+		BARE_CR | BARE_LF | STRAY },
 	{ "NUL and 8-bit are seen and kept", STR_INIT("a\0b\xff\r\n.\r\n"), STR_INIT("a\0b\xff\r\n"), 0, NUL | EIGHT },
 	{ "no end yet", STR_INIT("a\r\n"), STR_INIT("a\r\n"), -1, 0 },
 	{ "half an end mark waits", STR_INIT("a\r\n.\r"), STR_INIT("a\r\n"), -1, 0 },
@@ -34,7 +35,7 @@ static const struct {
 static int seen(const struct line_in *l)
 {
 	return (l->bare_lf ? BARE_LF : 0) | (l->bare_cr ? BARE_CR : 0) | (l->nul ? NUL : 0) | (l->eight_bit ? EIGHT : 0) |
-		(l->dot_lines ? DOTS : 0) | (l->long_lines ? LONG : 0);
+	       (l->dot_lines ? DOTS : 0) | (l->long_lines ? LONG : 0);
 }
 
 static struct line_in new_content(int flags)

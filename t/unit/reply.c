@@ -12,7 +12,7 @@
 
 static const struct {
 	const char *lines; /* LF between them */
-	int want;          /* of the last line */
+	int want; /* of the last line */
 	short smtp;
 	int c, s, d;
 	const char *text;
