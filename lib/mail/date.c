@@ -1,4 +1,4 @@
-/* lib/mail/date.c - dates in the three spellings that mail needs; names are English whatever the locale says. */
+/* lib/mail/date.c - dates in the spellings that mail needs; names are English whatever the locale says. */
 #include "lib/mail/date.h"
 
 #include <stdlib.h>
@@ -45,4 +45,13 @@ void date_rfc3339(struct buf *out, int64_t wall_us)
 
 	gmtime_r(&t, &tm);
 	buf_addf(out, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+void date_compact(struct buf *out, int64_t wall_us)
+{
+	time_t t = seconds(wall_us);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	buf_addf(out, "%04d%02d%02d%02d%02d%02d", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }

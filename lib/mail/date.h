@@ -12,5 +12,7 @@ void date_rfc5322(struct buf *out, int64_t wall_us);
 void date_asctime(struct buf *out, int64_t wall_us);
 /* "2026-11-24T10:00:00Z" (RFC 3339). */
 void date_rfc3339(struct buf *out, int64_t wall_us);
+/* "20261124100000": UTC, for message ids. */
+void date_compact(struct buf *out, int64_t wall_us);
 
 #endif

@@ -1,8 +1,6 @@
 /* mta/bounce/notice.c - builds the text of a notification. */
 #include "mta/bounce/notice.h"
 
-#include <string.h>
-
 #include "lib/base/utf8.h"
 #include "lib/mail/addr.h"
 #include "lib/mail/date.h"
@@ -147,13 +145,9 @@ static void from_field(struct buf *out, const struct notice *n)
 
 static void message_id(struct buf *out, const struct notice *n)
 {
-	time_t s = (time_t)(n->now_us / 1000000);
-	struct tm tm;
-
-	if (gmtime_r(&s, &tm) == NULL)
-		memset(&tm, 0, sizeof tm);
-	buf_addf(out, "Message-Id: <%04d%02d%02d%02d%02d%02d.%.*s@%.*s>\r\n", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
-		tm.tm_min, tm.tm_sec, STRF(n->new_id), STRF(n->hostname));
+	buf_addz(out, "Message-Id: <");
+	date_compact(out, n->now_us);
+	buf_addf(out, ".%.*s@%.*s>\r\n", STRF(n->new_id), STRF(n->hostname));
 }
 
 static void header(const struct notice *n, struct buf *out)

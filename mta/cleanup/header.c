@@ -186,6 +186,17 @@ static void append(struct mail *x, const char *prefix, const char *name, struct 
 	header_append(&x->header, full, value, true);
 }
 
+static void add_message_id(struct mail *x, const char *prefix)
+{
+	struct buf b = { 0 };
+
+	buf_addc(&b, '<');
+	date_compact(&b, x->m.arrival_us);
+	buf_addf(&b, ".%s@%s>", x->m.id, set->myhostname);
+	append(x, prefix, "Message-Id", buf_str(&b));
+	buf_done(&b);
+}
+
 static void add_date(struct mail *x, const char *prefix)
 {
 	struct buf b = { 0 };
@@ -221,7 +232,7 @@ static void add_missing(struct mail *x)
 		resent |= !x->header.fields[i].deleted && str_startsi(x->header.fields[i].name, STR("Resent-"));
 	prefix = resent ? "Resent-" : "";
 	if (!present(x, resent ? "Resent-Message-Id" : "Message-Id"))
-		append(x, prefix, "Message-Id", arena_printf(x->life, "<%s@%s>", x->m.id, set->myhostname));
+		add_message_id(x, prefix);
 	if (!present(x, resent ? "Resent-Date" : "Date"))
 		add_date(x, prefix);
 	if (!present(x, resent ? "Resent-From" : "From"))
