@@ -165,6 +165,7 @@ static void fill(struct notice *n, const struct bounce_request *r, char id[QUEUE
 	n->old_from = strcmp(conf_str(self.conf, "header_from_format"), "obsolete") == 0;
 	n->from = t->from;
 	n->charset = t->charset;
+	n->eight_bit = conf_bool(self.conf, "smtputf8_enable");
 	n->new_id = str_z(id);
 	n->now_us = clock_wall_us();
 	n->subject = n->to_postmaster ? t->postmaster_subject : t->subject;
@@ -201,7 +202,7 @@ static int tell_postmaster(
 	n.to = our_address(a, conf_str(self.conf, recipient_param));
 	fill(&n, r, id, a);
 	n.whole = n.whole && whole;
-	if (submit_notice(&n, our_address(a, self.double_bounce), a, e) < 0)
+	if (submit_notice(&n, arena_printf(a, "%s@%s", self.double_bounce, conf_str(self.conf, "myhostname")), a, e) < 0)
 		return -1;
 	log_info("%s: %s: %s", r->m.id, postmaster_words[r->kind], id);
 	return 0;

@@ -68,6 +68,15 @@ static void fieldf(struct buf *out, const char *fmt, ...)
 	buf_done(&line);
 }
 
+/* An xtext value in the clear; what is no xtext stays as it is. */
+static void add_decoded(struct buf *out, struct str xtext)
+{
+	struct buf clear = { 0 };
+
+	add_clean(out, addr_xtext_decode(&clear, xtext) ? buf_str(&clear) : xtext);
+	buf_done(&clear);
+}
+
 static void add_address(struct buf *out, struct str address)
 {
 	struct arena *a = arena_new("address");
@@ -117,12 +126,17 @@ static bool reasons_8bit(const struct notice *n)
 
 static bool text_8bit(const struct notice *n)
 {
-	return !utf8_ascii(n->text) || reasons_8bit(n);
+	return n->eight_bit || !utf8_ascii(n->text) || reasons_8bit(n);
 }
 
 static bool original_8bit(const struct notice *n)
 {
-	return (n->about->m.flags & (QUEUE_8BIT | QUEUE_UTF8)) != 0;
+	return n->eight_bit || (n->about->m.flags & (QUEUE_8BIT | QUEUE_UTF8)) != 0;
+}
+
+bool notice_8bit(const struct notice *n)
+{
+	return text_8bit(n) || original_8bit(n);
 }
 
 static void encoding(struct buf *out, bool eight_bit)
@@ -162,7 +176,7 @@ static void header(const struct notice *n, struct buf *out)
 	buf_addz(out, "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"");
 	add_boundary(out, n);
 	buf_addz(out, "\"\r\n");
-	encoding(out, text_8bit(n) || original_8bit(n));
+	encoding(out, notice_8bit(n));
 	if (n->references.n > 0)
 		field(out, "References", n->references);
 	if (n->in_reply_to.n > 0)
@@ -275,12 +289,16 @@ static void diagnostic_field(const struct notice *n, struct buf *out, const stru
 	notice_wrap(out, out->n - start, words);
 }
 
-/* ORCPT as the client gave it, else what it named without the parameter. */
+/* The client's ORCPT, decoded (RFC 3461 section 6.3), else what it named without the parameter. */
 static void original_field(struct buf *out, const struct bounce_rcpt *r)
 {
 	buf_addz(out, "Original-Recipient: ");
 	if (r->rcpt.orcpt.n > 0) {
-		add_clean(out, r->rcpt.orcpt);
+		struct str address = r->rcpt.orcpt, type = str_cut(&address, ';');
+
+		add_clean(out, type);
+		buf_addc(out, ';');
+		add_decoded(out, address);
 	} else {
 		buf_addz(out, "rfc822;");
 		add_address(out, r->rcpt.orig.n > 0 ? r->rcpt.orig : r->rcpt.addr);
@@ -322,8 +340,11 @@ static void part_for_programs(const struct notice *n, struct buf *out)
 	encoding(out, (m->flags & QUEUE_UTF8) || reasons_8bit(n));
 	buf_addz(out, "\r\n");
 	fieldf(out, "Reporting-MTA: dns; %.*s", STRF(n->hostname));
-	if (m->envid.n > 0)
-		fieldf(out, "Original-Envelope-Id: %.*s", STRF(m->envid));
+	if (m->envid.n > 0) {
+		buf_addz(out, "Original-Envelope-Id: ");
+		add_decoded(out, m->envid);
+		buf_addz(out, "\r\n");
+	}
 	private_field(n, out, "Queue-ID");
 	buf_addf(out, "%s\r\n", m->id);
 	private_field(n, out, "Sender");

@@ -22,11 +22,14 @@ struct notice {
 	struct str to;
 	bool to_postmaster;
 	bool whole; /* the whole message is returned, else its header block */
+	bool eight_bit; /* declared as 8-bit UTF-8 whatever is in it (smtputf8_enable) */
 	struct str new_id;
 	struct str references, in_reply_to; /* of a threaded notification, or empty */
 	int64_t now_us;
 };
 
+/* Does the header say 8bit? */
+bool notice_8bit(const struct notice *n);
 /* Everything in front of the returned message, and what closes the notification behind it. CRLF line ends. */
 void notice_front(const struct notice *n, struct buf *out);
 void notice_back(const struct notice *n, struct buf *out);

@@ -179,6 +179,46 @@ static void test_eight_bit(void)
 	buf_done(&b);
 }
 
+/* smtputf8_enable: as Postfix, 8-bit whatever is in it. */
+static void test_declared_eight_bit(void)
+{
+	struct bounce_request r = request(BOUNCE_FAILURE);
+	struct notice n = notice(&r, 1);
+	struct buf b = { 0 };
+
+	ok(!notice_8bit(&n), "7-bit by itself");
+	n.eight_bit = true;
+	ok(notice_8bit(&n), "8-bit when told so");
+	notice_front(&n, &b);
+	has(&b, "Content-Transfer-Encoding: 8bit\r\nMessage-Id:", "declared: in the header");
+	has(&b, "charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n", "declared: at the text");
+	has(&b, "Content-Type: message/delivery-status\r\n\r\n", "the report stays 7-bit");
+	has(&b, "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n", "declared: at the message");
+	buf_done(&b);
+}
+
+static void test_xtext(void)
+{
+	struct bounce_request r = request(BOUNCE_FAILURE);
+	struct notice n = notice(&r, 1);
+	struct bounce_rcpt kept = failed;
+	struct buf b = { 0 };
+
+	r.m.envid = STR("env+2B1");
+	failed.rcpt.orcpt = STR("rfc822;a+2Bb@x.test");
+	notice_front(&n, &b);
+	has(&b, "\r\nOriginal-Envelope-Id: env+1\r\n", "ENVID is decoded");
+	has(&b, "\r\nOriginal-Recipient: rfc822;a+b@x.test\r\n", "ORCPT is decoded");
+	buf_clear(&b);
+	r.m.envid = STR("env+1");
+	failed.rcpt.orcpt = STR("utf-8;\xc3\xbc@x.test");
+	notice_front(&n, &b);
+	has(&b, "\r\nOriginal-Envelope-Id: env+1\r\n", "what is no xtext stays");
+	has(&b, "\r\nOriginal-Recipient: utf-8;\xc3\xbc@x.test\r\n", "UTF-8 stays");
+	failed = kept;
+	buf_done(&b);
+}
+
 /* What strangers wrote must not begin header fields or parts. */
 static void test_hostile(void)
 {
@@ -194,6 +234,12 @@ static void test_hostile(void)
 	hasnt(&b, "\nBcc:", "ENVID");
 	hasnt(&b, "\nX-Evil", "reason");
 	hasnt(&b, "\nevil", "ORCPT");
+	buf_clear(&b);
+	r.m.envid = STR("x+0D+0ABcc:");
+	failed.rcpt.orcpt = STR("rfc822;a+0D+0Aevil");
+	notice_front(&n, &b);
+	hasnt(&b, "\nBcc:", "encoded ENVID");
+	hasnt(&b, "\nevil", "encoded ORCPT");
 	failed = kept;
 	buf_done(&b);
 }
@@ -259,6 +305,8 @@ int main(void)
 	test_reference();
 	test_variants();
 	test_eight_bit();
+	test_declared_eight_bit();
+	test_xtext();
 	test_hostile();
 	test_wrap();
 	test_template();
