@@ -126,13 +126,13 @@ static void put_rcpt(struct transaction *t, size_t rcpt, struct buf *b)
 
 	buf_addf(b, "RCPT TO:<%.*s>", STRF(address));
 	if (t->s->offers & OFFER_DSN) {
-		put_notify(b, r->notify);
 		if (r->orcpt.n > 0) {
 			buf_addf(b, " ORCPT=%.*s", STRF(r->orcpt));
 		} else if (r->orig.n > 0 && !has_utf8(r->orig)) {
 			buf_addz(b, " ORCPT=rfc822;");
 			addr_xtext_encode(b, r->orig); /* as the client wrote it */
 		}
+		put_notify(b, r->notify);
 	}
 	buf_addz(b, "\r\n");
 }
