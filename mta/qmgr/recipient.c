@@ -223,13 +223,16 @@ static void sort_one(struct sorting *s, size_t i)
 		batch_add(peer_for(s, j, d, r->nexthop), (uint32_t)i);
 }
 
-/* The same address twice is served once; the second one shares the first one's way, and needs no log line. */
+/* The same address twice, named by the same original recipient, is served once; the second one shares the first one's way, and needs no log
+ * line. */
 static bool seen_before(struct sorting *s, size_t i)
 {
 	if (s->seen == NULL)
 		return false;
 	buf_clear(&s->key);
 	buf_add_lower(&s->key, s->msg->m.rcpts[i].addr);
+	buf_addc(&s->key, '\n');
+	buf_add_lower(&s->key, s->msg->m.rcpts[i].orig);
 	return map_put(s->seen, buf_str(&s->key), s) != NULL;
 }
 
