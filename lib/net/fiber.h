@@ -28,8 +28,8 @@ size_t fiber_count(void);
  * remembered once. */
 bool fiber_wait(int64_t deadline);
 void fiber_wake(struct fiber *f);
-void fiber_yield(void);            /* Suspends: lets every ready fiber run once. */
-void fiber_sleep(int64_t ms);      /* Suspends. */
+void fiber_yield(void); /* Suspends: lets every ready fiber run once. */
+void fiber_sleep(int64_t ms); /* Suspends. */
 
 /* Log name, age and waiting time of every fiber (SIGUSR2, check() failures). */
 void fiber_dump(void);

@@ -9,8 +9,8 @@
 #include "lib/net/run.h"
 
 #define HOOKS_MAX 8
-#define ROUNDS_MAX 8     /* of ready fibers, before the kernel is asked for news */
-#define TRIM_SECONDS 2   /* a stack whose fiber waits longer gives its memory back */
+#define ROUNDS_MAX 8 /* of ready fibers, before the kernel is asked for news */
+#define TRIM_SECONDS 2 /* a stack whose fiber waits longer gives its memory back */
 
 struct hook {
 	void (*fn)(void *);
@@ -30,18 +30,18 @@ static struct {
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;   /* a timer has none */
+	(void)fd; /* a timer has none */
 	(void)what; /* always a timeout */
-	(void)arg;  /* there is one */
+	(void)arg; /* there is one */
 	loop.timer_at = DEADLINE_NEVER;
 	fiber_expire(clock_mono_ms());
 }
 
 static void on_trim(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;   /* a timer has none */
+	(void)fd; /* a timer has none */
 	(void)what; /* always a timeout */
-	(void)arg;  /* there is one */
+	(void)arg; /* there is one */
 	loop.trimming = fiber_trim_stacks();
 	if (loop.trimming)
 		event_add(loop.trim, &(struct timeval){ .tv_sec = TRIM_SECONDS });

@@ -7,8 +7,8 @@
 
 struct event_base;
 
-void loop_init(void);  /* once per process, after fork */
-void loop_run(void);   /* runs fibers until loop_stop() and no fiber is ready */
+void loop_init(void); /* once per process, after fork */
+void loop_run(void); /* runs fibers until loop_stop() and no fiber is ready */
 void loop_stop(void);
 struct event_base *loop_base(void); /* for libraries that bring their own events (libunbound, evhttp) */
 /* Call fn(arg) in the loop, not in a fiber, when the signal arrives; fn must not suspend. */

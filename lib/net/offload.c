@@ -103,7 +103,7 @@ static void drain_eventfd(evutil_socket_t fd, short what, void *arg)
 	uint64_t count;
 
 	(void)what; /* always readable */
-	(void)arg;  /* there is one pool; the loop collects */
+	(void)arg; /* there is one pool; the loop collects */
 	if (read(fd, &count, sizeof count) < 0)
 		check(errno == EAGAIN);
 }

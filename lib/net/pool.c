@@ -80,7 +80,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	struct pool *p = arg;
 	int64_t now = clock_mono_ms();
 
-	(void)fd;   /* a timer has none */
+	(void)fd; /* a timer has none */
 	(void)what; /* always a timeout */
 	while (p->count > 0 && p->idle[0].until <= now)
 		remove_oldest(p);

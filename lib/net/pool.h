@@ -17,7 +17,7 @@ void pool_free(struct pool *p);
 /* An idle connection that still looks alive, else a new one. *reused tells which (a request on a reused one that fails at
  * once deserves one retry). Suspends. NULL with *e. */
 struct stream *pool_get(struct pool *p, int64_t deadline, bool *reused, struct err *e);
-void pool_put(struct pool *p, struct stream *s);  /* ready for the next dialogue */
+void pool_put(struct pool *p, struct stream *s); /* ready for the next dialogue */
 void pool_drop(struct pool *p, struct stream *s); /* closed */
 const char *pool_endpoint(const struct pool *p);
 

@@ -16,6 +16,6 @@ bool fiber_trim_stacks(void);
 
 /* offload.c */
 bool offload_may_sleep(void); /* false: there are results; true: from now on a result wakes the loop */
-void offload_collect(void);   /* wakes the fibers whose work is done */
+void offload_collect(void); /* wakes the fibers whose work is done */
 
 #endif

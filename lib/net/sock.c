@@ -14,7 +14,7 @@
 #include "lib/net/loop.h"
 
 #define BACKLOG_MIN 1024
-#define RETRY_MS 10   /* a unix socket whose queue is full says so at once */
+#define RETRY_MS 10 /* a unix socket whose queue is full says so at once */
 #define ACCEPT_REST_MS 200 /* until somebody may have closed a descriptor */
 
 /* ---- addresses ---- */
@@ -158,7 +158,7 @@ int sock_listen(const struct sock_addr *a, int backlog, struct err *e)
 
 static void wake(evutil_socket_t fd, short what, void *arg)
 {
-	(void)fd;   /* the waiter knows */
+	(void)fd; /* the waiter knows */
 	(void)what; /* always readable */
 	fiber_wake(arg);
 }

@@ -18,16 +18,16 @@
 #include "lib/base/str.h"
 
 #define STREAM_OUT_MAX 65536 /* octets of buffered output before stream_write flushes by itself */
-#define STREAM_FDS_MAX 16    /* descriptors that can travel with one stream_send_fds */
+#define STREAM_FDS_MAX 16 /* descriptors that can travel with one stream_send_fds */
 
 struct stream;
 struct tls;
 
 enum stream_result {
 	STREAM_OK = 0,
-	STREAM_EOF = -1,     /* the peer closed or reset the connection */
+	STREAM_EOF = -1, /* the peer closed or reset the connection */
 	STREAM_TIMEOUT = -2, /* the deadline passed */
-	STREAM_ERROR = -3,   /* anything else: see stream_errno() */
+	STREAM_ERROR = -3, /* anything else: see stream_errno() */
 	STREAM_TOO_LONG = -4 /* line longer than asked for; not sticky: the caller decides what to do with the rest */
 };
 
@@ -52,8 +52,8 @@ int stream_peek(struct stream *s, struct str *view, int64_t deadline);
 int stream_peek_more(struct stream *s, size_t have, struct str *view, int64_t deadline);
 void stream_consume(struct stream *s, size_t n);
 size_t stream_buffered(const struct stream *s); /* input bytes already here, without asking the kernel */
-bool stream_input_ready(struct stream *s);      /* input buffered or readable right now (also EOF); does not suspend */
-void stream_drop_input(struct stream *s);       /* forget buffered plaintext before a TLS handshake (RFC 3207 section 4.2) */
+bool stream_input_ready(struct stream *s); /* input buffered or readable right now (also EOF); does not suspend */
+void stream_drop_input(struct stream *s); /* forget buffered plaintext before a TLS handshake (RFC 3207 section 4.2) */
 
 /* Append to the output buffer; flushes by itself when that is full, then suspends up to deadline. */
 int stream_write(struct stream *s, struct str data, int64_t deadline);

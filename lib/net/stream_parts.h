@@ -22,7 +22,7 @@ struct stream_side {
 	struct stream_buffer bytes;
 	struct fiber *waiter;
 	bool for_write; /* what the waiter waits for: TLS may read in order to write */
-	bool ready;     /* it has come */
+	bool ready; /* it has come */
 	enum stream_result failed; /* sticky; STREAM_OK: not failed */
 };
 
@@ -30,7 +30,7 @@ struct stream {
 	int fd;
 	int errnum; /* of STREAM_ERROR and STREAM_EOF */
 	bool is_socket, is_unix;
-	bool drained;   /* the kernel had no more input, and has said nothing since */
+	bool drained; /* the kernel had no more input, and has said nothing since */
 	bool peer_done; /* the peer will send no more: no further news can be expected from the kernel */
 	struct tls *tls;
 	struct event *readable, *writable; /* edge triggered; made when first waited for */

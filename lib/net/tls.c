@@ -112,18 +112,18 @@ struct step {
 	struct err why;
 };
 
+/* In words that fit behind "SSL_accept error from host[address]: ". */
 static void explain(struct step *h, int errnum)
 {
 	long verify = SSL_get_verify_result(h->t->ssl);
+	const char *reason = ERR_reason_error_string(ERR_peek_error());
 
 	if (!h->t->server && SSL_get_verify_mode(h->t->ssl) != SSL_VERIFY_NONE && verify != X509_V_OK)
 		err_temp(&h->why, "server certificate not verified: %s", X509_verify_cert_error_string(verify));
 	else if (h->result == SSL_ERROR_SSL)
-		tls_library_error(&h->why, "TLS handshake");
-	else if (errnum != 0 && !h->t->eof)
-		err_errno(&h->why, errnum, "TLS handshake");
+		err_temp(&h->why, "%s", reason != NULL ? reason : "protocol error");
 	else
-		err_temp(&h->why, "lost connection in the TLS handshake");
+		err_temp(&h->why, "%s", errnum != 0 && !h->t->eof ? strerror(errnum) : "lost connection");
 }
 
 static void take_step(void *arg)
@@ -150,7 +150,7 @@ static int handshake(struct stream *s, struct tls *t, bool heavy, int64_t deadli
 
 	for (;;) {
 		if (h.result != SSL_ERROR_NONE && stream_wait_fd(s, h.result == SSL_ERROR_WANT_WRITE, deadline) != STREAM_OK)
-			return err_temp(e, "timeout in the TLS handshake");
+			return err_temp(e, "%s", strerror(ETIMEDOUT));
 		if (heavy)
 			offload(take_step, &h);
 		else
@@ -221,8 +221,7 @@ static int set_names(struct tls *t, const char *server_name, const char *verify_
 	return 0;
 }
 
-int tls_connect(
-	struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline, struct err *e)
+int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline, struct err *e)
 {
 	struct tls *t = tls_new(s, c);
 

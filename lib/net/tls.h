@@ -11,14 +11,14 @@
 #include "lib/net/stream.h"
 
 struct tls_ctx; /* certificates and settings; made once per process */
-struct tls;     /* one connection */
+struct tls; /* one connection */
 
 struct tls_settings {
 	const char *chain_files; /* comma separated PEM files, key first then chain; or NULL: cert_file and key_file */
 	const char *cert_file, *key_file;
 	const char *ca_file, *ca_path;
 	const char *protocols; /* Postfix syntax: ">=TLSv1.2", "!SSLv2, !TLSv1" */
-	const char *ciphers;   /* grade (medium, high) or an OpenSSL list */
+	const char *ciphers; /* grade (medium, high) or an OpenSSL list */
 	bool ask_client_cert;
 };
 
@@ -31,8 +31,7 @@ void tls_ctx_free(struct tls_ctx *c);
 int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
 /* The same for TLS from the first octet: what is buffered (behind a PROXY header) already belongs to the handshake. Suspends. */
 int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
-int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline,
-	struct err *e);
+int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline, struct err *e);
 
 /* What was negotiated, for logs and Received: "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, 256. */
 const char *tls_protocol(const struct tls *t);

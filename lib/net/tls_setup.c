@@ -17,7 +17,10 @@ int tls_library_error(struct err *e, const char *fmt, ...)
 	vsnprintf(what, sizeof what, fmt, ap);
 	va_end(ap);
 	ERR_clear_error();
-	return err_temp(e, "%s: %s", what, reason != NULL ? reason : ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : "unknown error");
+	return err_temp(e, "%s: %s", what,
+		reason != NULL           ? reason
+		: ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code))
+					 : "unknown error");
 }
 
 /* ---- protocols ---- */
@@ -60,7 +63,7 @@ static int read_protocol(struct str word, struct range *r, struct err *e)
 		r->lowest = p->version;
 	else if (to)
 		r->highest = p->version;
-	else if (not)
+	else if (not )
 		r->excluded |= p->off;
 	else
 		r->included |= p->off;
@@ -115,7 +118,7 @@ int tls_use_ciphers(SSL_CTX *ssl, const char *text, struct err *e)
 struct chain {
 	EVP_PKEY *key;
 	X509 *leaf;
-	STACK_OF(X509) *issuers;
+	STACK_OF(X509) * issuers;
 };
 
 static void chain_done(struct chain *c)

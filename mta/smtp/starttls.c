@@ -118,14 +118,15 @@ static const char *name_to_send(struct arena *a, const struct session *s, const 
 	return strcasecmp(cfg->tls_servername, "hostname") == 0 ? arena_z(a, s->host) : cfg->tls_servername;
 }
 
-static void note(const struct session *s, const struct security *sec)
+static void note(const struct session *s)
 {
-	const struct tls *t = stream_tls(s->io);
-	int all = 0, used = tls_cipher_bits(t, &all);
+	struct buf how = { 0 };
 
-	if (cfg->tls_notes)
-		log_info("%s TLS connection established to %.*s: %s with cipher %s (%d/%d bits)",
-			sec->level >= TLS_VERIFY ? "Verified" : "Untrusted", STRF(s->relay), tls_protocol(t), tls_cipher(t), used, all);
+	if (!cfg->tls_notes)
+		return;
+	tls_describe(stream_tls(s->io), " ", &how);
+	log_info("%s TLS connection established to %.*s: %s", tls_trust_word(stream_tls(s->io)), STRF(s->relay), buf_z(&how));
+	buf_done(&how);
 }
 
 static int handshake(
@@ -136,7 +137,7 @@ static int handshake(
 	struct err e;
 
 	if (tls_connect(s->io, ctx, sni, verify, deadline_in(cfg->starttls_ms), &e) == 0) {
-		note(s, sec);
+		note(s);
 		return 0;
 	}
 	log_info("SSL_connect error to %.*s: %s", STRF(s->relay), e.text);

@@ -23,25 +23,37 @@ static int may_start(struct session *s, struct str args)
 	return 0;
 }
 
+int session_handshake(struct session *s, bool wrapped)
+{
+	int64_t by = deadline_in(cf.starttls_timeout_ms);
+	struct err e = ERR_INIT;
+	struct buf how = { 0 };
+
+	if (cf.tls_loglevel > 1)
+		log_info("setting up TLS connection from %.*s", STRF(s->client.namaddr));
+	if ((wrapped ? tls_accept_wrapped(s->io, cf.tls, by, &e) : tls_accept(s->io, cf.tls, by, &e)) < 0) {
+		log_info("SSL_accept error from %.*s: %s", STRF(s->client.namaddr), e.text);
+		return -1;
+	}
+	if (cf.tls_loglevel > 0) {
+		tls_describe(stream_tls(s->io), " ", &how);
+		log_info("%s TLS connection established from %.*s: %s", tls_trust_word(stream_tls(s->io)), STRF(s->client.namaddr),
+			buf_z(&how));
+		buf_done(&how);
+	}
+	return 0;
+}
+
 int cmd_starttls(struct session *s, struct str args)
 {
-	struct err e = ERR_INIT;
-	const struct tls *t;
-	int bits, algorithm_bits = 0;
-
 	if (may_start(s, args) < 0)
 		return -1;
 	session_reply(s, CODE(220, 2, 0, 0), "Ready to start TLS");
-	if (stream_flush(s->io, session_deadline(s)) < 0 || tls_accept(s->io, cf.tls, deadline_in(cf.starttls_timeout_ms), &e) < 0) {
-		log_info("SSL_accept error from %.*s: %s", STRF(s->client.namaddr), e.text);
+	if (stream_flush(s->io, session_deadline(s)) < 0 || session_handshake(s, false) < 0) {
 		session_log_end(s, "lost connection");
 		s->hangup = s->closed = true;
 		return -1;
 	}
-	t = stream_tls(s->io);
-	bits = tls_cipher_bits(t, &algorithm_bits);
-	log_info("Anonymous TLS connection established from %.*s: %s with cipher %s (%d/%d bits)", STRF(s->client.namaddr),
-		tls_protocol(t), tls_cipher(t), bits, algorithm_bits);
 	session_forget_helo(s);
 	session_forget_mail(s);
 	s->esmtp = false;

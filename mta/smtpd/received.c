@@ -6,16 +6,43 @@
 #include "mta/smtpd/data.h"
 #include "mta/smtpd/settings.h"
 
+#define NAME_SHOWN 200 /* octets of a name in a certificate */
+
+/* Names in a certificate are strangers' text: no quote or backslash may end the string they stand in. */
+static void add_quoted(struct buf *out, struct str name)
+{
+	for (size_t i = 0; i < name.n; i++)
+		buf_addc(out, name.p[i] == '"' || name.p[i] == '\\' ? '?' : name.p[i]);
+}
+
+static void add_certificate(const struct tls *t, struct buf *out)
+{
+	struct buf subject = { 0 }, issuer = { 0 };
+
+	if (!tls_peer_names(t, &subject, &issuer)) {
+		buf_addz(
+			out, cf.tls_ask_ccert ? "\r\n\t(Client did not present a certificate)" : "\r\n\t(No client certificate requested)");
+		return;
+	}
+	buf_addz(out, "\r\n\t(Client CN \"");
+	add_quoted(out, str_sub(buf_str(&subject), 0, NAME_SHOWN));
+	buf_addz(out, "\", Issuer \"");
+	add_quoted(out, str_sub(buf_str(&issuer), 0, NAME_SHOWN));
+	buf_addf(out, "\" (%s))", tls_trust(t) >= TLS_TRUSTED ? "verified OK" : "not verified");
+	buf_done(&subject);
+	buf_done(&issuer);
+}
+
 static void add_tls(const struct session *s, struct buf *out)
 {
 	const struct tls *t = stream_tls(s->io);
-	int bits, algorithm_bits = 0;
 
 	if (t == NULL || !cf.tls_received)
 		return;
-	bits = tls_cipher_bits(t, &algorithm_bits);
-	buf_addf(out, "\r\n\t(using %s with cipher %s (%d/%d bits))", tls_protocol(t), tls_cipher(t), bits, algorithm_bits);
-	buf_addz(out, cf.tls_ask_ccert ? "\r\n\t(Client did not present a certificate)" : "\r\n\t(No client certificate requested)");
+	buf_addz(out, "\r\n\t(using ");
+	tls_describe(t, "\r\n\t ", out);
+	buf_addc(out, ')');
+	add_certificate(t, out);
 }
 
 static void add_protocol(const struct session *s, struct buf *out)

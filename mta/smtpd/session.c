@@ -496,17 +496,6 @@ static void command_loop(struct session *s)
 		session_log_end(s, "lost connection");
 }
 
-/* TLS from the first byte (port 465): RFC 8314. */
-static int start_wrapped(struct session *s)
-{
-	struct err e = ERR_INIT;
-
-	if (tls_accept(s->io, cf.tls, deadline_in(cf.starttls_timeout_ms), &e) == 0)
-		return 0;
-	log_info("SSL_accept error from %.*s: %s", STRF(s->client.namaddr), e.text);
-	return -1;
-}
-
 /* Did the client speak before the greeting? A closed connection is readable too, but has nothing to say. */
 static bool talks_first(struct session *s)
 {
@@ -517,7 +506,7 @@ static bool talks_first(struct session *s)
 
 static void converse(struct session *s)
 {
-	if (cf.tls_wrappermode && start_wrapped(s) < 0)
+	if (cf.tls_wrappermode && session_handshake(s, true) < 0)
 		return;
 	if (!within_limits(s))
 		return;

@@ -155,6 +155,8 @@ int cmd_vrfy(struct session *s, struct str args);
 int cmd_etrn(struct session *s, struct str args);
 int cmd_quit(struct session *s, struct str args);
 int cmd_starttls(struct session *s, struct str args);
+/* TLS handshake and its log lines. wrapped: TLS from the first octet on (RFC 8314). 0 or -1. */
+int session_handshake(struct session *s, bool wrapped);
 int cmd_auth(struct session *s, struct str args);
 int cmd_xclient(struct session *s, struct str args);
 int cmd_xforward(struct session *s, struct str args);

@@ -142,7 +142,8 @@ static void test_inet(struct server *v)
 	check(sock_parse_ip(STR("127.0.0.7"), 0, &bind_to, &e) == 0);
 	s = sock_connect(&v->at, &bind_to, SOON, &e);
 	check(s != NULL);
-	ok(sock_local(stream_fd(s), &local) == 0 && local.u.in.sin_addr.s_addr == bind_to.u.in.sin_addr.s_addr, "from an address of our choice");
+	ok(sock_local(stream_fd(s), &local) == 0 && local.u.in.sin_addr.s_addr == bind_to.u.in.sin_addr.s_addr,
+		"from an address of our choice");
 	ok(sock_peer(stream_fd(s), &peer) == 0 && sock_addr_port(&peer) == sock_addr_port(&v->at), "to the right one");
 	greeted(s, &e, "which works");
 	snprintf(text, sizeof text, "inet:127.0.0.1:%u", sock_addr_port(&v->at));

@@ -411,7 +411,7 @@ static long resident(void)
 
 static void test_memory(void)
 {
-	int (*fd)[2] = mem_array(SESSIONS, sizeof *fd);
+	int(*fd)[2] = mem_array(SESSIONS, sizeof *fd);
 	struct buf line = { 0 };
 	long before, each;
 	int good = 0;
