@@ -6,8 +6,8 @@
 
 #include "lib/table/table.h"
 
-extern const struct table_type table_cidr, table_fail, table_inline, table_lmdb, table_pcre, table_pipemap, table_regexp, table_static,
-	table_unionmap, table_unix;
+extern const struct table_type table_cidr, table_fail, table_inline, table_lmdb, table_pcre, table_pipemap, table_randmap, table_regexp,
+	table_static, table_unionmap, table_unix;
 extern const struct table_type table_text_types[]; /* texthash and the names of the same thing */
 extern const size_t table_text_type_count;
 

@@ -8,6 +8,7 @@ static const struct table_type *const plain_types[] = {
 	&table_lmdb,
 	&table_pcre,
 	&table_pipemap,
+	&table_randmap,
 	&table_regexp,
 	&table_static,
 	&table_unionmap,

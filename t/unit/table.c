@@ -95,6 +95,8 @@ static void test_memory(void)
 	ask_all("static:all", (const struct question[]){ { "x", "all" }, { NULL, NULL } });
 	ask_all("inline:{ A=1, { b = two words }, c=x=y }",
 		(const struct question[]){ { "a", "1" }, { "B", "two words" }, { "c", "x=y" }, { "d", "-" }, { NULL, NULL } });
+	ask_all("randmap:{ one }", (const struct question[]){ { "x", "one" }, { NULL, NULL } });
+	ask_all("randmap:{ { a b }, { a b } }", (const struct question[]){ { "x", "a b" }, { NULL, NULL } });
 	ask_all("fail:x", (const struct question[]){ { "a", "!" }, { NULL, NULL } });
 	ask_all("unionmap:{ inline:{ a=1, b=2 }, inline:{ a=3 } }",
 		(const struct question[]){ { "a", "1,3" }, { "b", "2" }, { "c", "-" }, { NULL, NULL } });
@@ -102,6 +104,25 @@ static void test_memory(void)
 		(const struct question[]){ { "a", "c" }, { "x", "-" }, { "b", "-" }, { NULL, NULL } });
 	ask_all("unionmap:{ static:x, fail:y }", (const struct question[]){ { "a", "!" }, { NULL, NULL } });
 	ask_all("unix:passwd.byname", (const struct question[]){ { "no-such-user-here", "-" }, { NULL, NULL } });
+}
+
+/* 64 throws without one of two values: once in 2^63 runs. */
+static void test_chance(void)
+{
+	struct table *t = open_table("randmap:{ a, b }");
+	struct err e = ERR_INIT;
+	bool seen[2] = { false, false };
+
+	for (int i = 0; t != NULL && i < 64; i++) {
+		struct buf value = { 0 };
+
+		if (table_lookup(t, STR("x"), &value, &e) == TABLE_FOUND)
+			seen[str_eqz(buf_str(&value), "b")] = true;
+		buf_done(&value);
+	}
+	ok(seen[0] && seen[1], "randmap: both values come");
+	table_close(t);
+	ok(table_open(STR("randmap:{ }"), dir, &e) == NULL, "randmap: without values");
 }
 
 static void test_cidr(void)
@@ -252,6 +273,7 @@ int main(void)
 		return 1;
 	test_text();
 	test_memory();
+	test_chance();
 	test_cidr();
 	test_lmdb();
 	test_patterns();
