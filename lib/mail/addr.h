@@ -16,7 +16,7 @@
 enum { ADDR_UTF8 = 1, ADDR_NULL_OK = 2, ADDR_STRICT = 4 }; /* flags: UTF-8 allowed; "<>" allowed; angle brackets required */
 
 struct addr {
-	struct str local; /* as written, quotes kept; empty only for the null sender */
+	struct str local; /* as written, quotes kept; empty for the null sender, and without ADDR_STRICT for "<@domain>" */
 	struct str domain; /* without '@'; a domain, "[literal]", or empty */
 };
 

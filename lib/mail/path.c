@@ -250,10 +250,22 @@ static void take_earlier_ats(struct path *p, struct str *local)
 	}
 }
 
+/* "<@domain>" */
+static bool is_domain_alone(const struct path *p)
+{
+	ptrdiff_t end = str_chr(p->rest, '>');
+
+	return p->bracket && at(p, '@') && !(p->flags & ADDR_STRICT) && end > 1 && str_any(str_sub(p->rest, 1, (size_t)end - 1), ":,@") < 0;
+}
+
 static bool take_mailbox(struct path *p, struct addr *out)
 {
 	if (p->rest.n == 0 || (p->bracket && at(p, '>')))
 		return (p->bracket && (p->flags & ADDR_NULL_OK)) || refuse(p, "Empty address");
+	if (is_domain_alone(p)) {
+		p->rest = str_skip(p->rest, 1);
+		return take_domain(p, &out->domain);
+	}
 	if (!skip_route(p))
 		return false;
 	skip_blanks(p);

@@ -243,9 +243,12 @@ static int ask_relocated_maps(struct resolving *s)
 
 /* ---- the whole ---- */
 
+/* "@domain" may be an entry of somebody's tables, or a mailbox of another host; here it is nobody. */
 static bool bad_syntax(const struct resolving *s)
 {
-	if (s->parts.local.n == 0 || (s->parts.local.p[0] == '-' && !s->r->allow_min_user))
+	if (s->parts.local.n == 0 && s->out->klass == CLASS_LOCAL)
+		return true;
+	if (str_starts(s->parts.local, STR("-")) && !s->r->allow_min_user)
 		return true;
 	return s->parts.domain.n > 0 ? !addr_domain_valid(s->parts.domain) : s->out->klass != CLASS_LOCAL;
 }
