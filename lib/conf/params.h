@@ -53,9 +53,9 @@ const struct param_family *conf_family(const char *suffix); /* NULL: no such suf
 extern const char *const conf_postfix_names[];
 extern const size_t conf_postfix_name_count;
 
-extern const struct param params_delivery[], params_identity[], params_limits[], params_lmtp[], params_milter[], params_policy[],
-	params_queue[], params_rewrite[], params_smtp[], params_smtpd[], params_tls[];
-extern const size_t params_delivery_count, params_identity_count, params_limits_count, params_lmtp_count, params_milter_count,
-	params_policy_count, params_queue_count, params_rewrite_count, params_smtp_count, params_smtpd_count, params_tls_count;
+extern const struct param params_delivery[], params_dkim[], params_identity[], params_limits[], params_lmtp[], params_milter[],
+	params_policy[], params_queue[], params_rewrite[], params_smtp[], params_smtpd[], params_tls[];
+extern const size_t params_delivery_count, params_dkim_count, params_identity_count, params_limits_count, params_lmtp_count,
+	params_milter_count, params_policy_count, params_queue_count, params_rewrite_count, params_smtp_count, params_smtpd_count, params_tls_count;
 
 #endif

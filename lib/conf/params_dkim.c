@@ -1,0 +1,18 @@
+/* lib/conf/params_dkim.c - parameters of the DKIM milter. */
+#include "lib/conf/params.h"
+
+const struct param params_dkim[] = {
+	{ "dkim_authserv_id", PARAM_STR, "$myhostname", 0, 0, "", "Name under which results are reported (RFC 8601); other fields that claim it are removed" },
+	{ "dkim_canonicalization", PARAM_STR, "relaxed/simple", 0, 0, "", "Of header and body when signing: relaxed or simple" },
+	{ "dkim_internal_hosts", PARAM_STR, "$mynetworks", 0, 0, "", "Clients whose mail is signed, besides authenticated ones; others are verified" },
+	{ "dkim_max_signatures", PARAM_INT, "10", 1, 100, "", "Signatures of one message that are looked at" },
+	{ "dkim_min_key_bits", PARAM_INT, "1024", 512, 8192, "", "RSA keys with fewer bits do not count" },
+	{ "dkim_mode", PARAM_STR, "verify", 0, 0, "", "verify, sign, or both" },
+	{ "dkim_on_fail", PARAM_STR, "accept", 0, 0, "", "Mail with signatures of which none is good: accept, tempfail, or reject" },
+	{ "dkim_on_temperror", PARAM_STR, "accept", 0, 0, "", "Mail whose keys cannot be looked up now: accept or tempfail" },
+	{ "dkim_oversign_headers", PARAM_STR, "From", 0, 0, "", "Fields signed once more than they occur, so that none can be added" },
+	{ "dkim_sign_table", PARAM_STR, "", 0, 0, "",
+		"Tables from the From address, or its domain, to \"domain:selector:keyfile\", several separated by comma" },
+	{ "dkim_socket", PARAM_STR, "inet:127.0.0.1:8891", 0, 0, "", "Where the filter listens: inet:host:port or unix:/path" },
+};
+const size_t params_dkim_count = sizeof params_dkim / sizeof *params_dkim;
