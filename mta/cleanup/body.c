@@ -2,8 +2,8 @@
  * about is not looked at; one that changes is copied from the first change on.
  */
 #include "lib/base/log.h"
+#include "lib/mail/mime.h"
 #include "mta/cleanup/cleanup.h"
-#include "mta/cleanup/mime.h"
 #include "mta/cleanup/settings.h"
 
 struct edit { /* the body under inspection */
@@ -42,7 +42,7 @@ static bool eight_bit(struct str s)
 
 static void strict_rules(struct mail *x, const struct mime_walk *w, enum mime_class what, struct str text)
 {
-	if (what == MIME_BODY) {
+	if (what >= MIME_HEADER_END) {
 		if (set->strict_8bit_body && w->encoding != MIME_8BIT && w->encoding != MIME_BINARY && eight_bit(text))
 			refuse_mime(x, "improper use of 8-bit data in message body", text);
 	} else if (set->strict_7bit_headers && (x->m.flags & QUEUE_UTF8) == 0 && eight_bit(text)) {
@@ -96,7 +96,7 @@ static bool mime_name(struct str text)
 
 static enum check_kind kind_of(enum mime_class what, struct str text)
 {
-	if (what == MIME_BODY)
+	if (what >= MIME_HEADER_END)
 		return CHECK_BODY;
 	return what == MIME_PART_HEADER || mime_name(text) ? CHECK_MIME_HEADER : CHECK_NESTED_HEADER;
 }
@@ -164,7 +164,8 @@ void body_stage(struct mail *x)
 
 	if (!any_question(x))
 		return;
-	mime_walk(&w, &x->header, x->body);
+	mime_begin(&w, &x->header);
+	mime_walk(&w, x->body);
 	if (x->body.n == 0)
 		strict_rules(x, &w, MIME_BODY, STR_NONE);
 	if (!x->body_edited)

@@ -1,10 +1,10 @@
-/* t/fuzz/fuzz_mime.c - cleanup's walk over the MIME structure of a message: every octet of the body is told exactly once, in order. */
+/* t/fuzz/fuzz_mime.c - the walk over the MIME structure of a message: every octet of the body is told exactly once, in order. */
 #include <stdint.h>
 #include <stdlib.h>
 
 #include "lib/base/arena.h"
 #include "lib/mail/header.h"
-#include "mta/cleanup/mime.h"
+#include "lib/mail/mime.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,7 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	body = str_skip(message, header_parse(&h, message, &missing));
 	s.at = body.p;
 	w.ctx = &s;
-	mime_walk(&w, &h, body);
+	mime_begin(&w, &h);
+	mime_walk(&w, body);
 	for (const char *p = s.at; p < body.p + body.n; p++)
 		if (*p != '\r' && *p != '\n')
 			abort();

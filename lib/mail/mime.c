@@ -1,5 +1,5 @@
-/* mta/cleanup/mime.c - the MIME structure of a body, line by line. */
-#include "mta/cleanup/mime.h"
+/* lib/mail/mime.c - the MIME structure of a body, line by line. */
+#include "lib/mail/mime.h"
 
 #include <string.h>
 
@@ -78,7 +78,7 @@ static void read_type(struct mime_walk *w, struct str value, struct part *p)
 		p->boundary.n--;
 }
 
-static void read_encoding(struct str value, struct part *p)
+enum mime_encoding mime_encoding_of(struct str value)
 {
 	static const struct {
 		const char *name;
@@ -86,10 +86,10 @@ static void read_encoding(struct str value, struct part *p)
 	} names[] = { { "7bit", MIME_7BIT }, { "8bit", MIME_8BIT }, { "binary", MIME_BINARY } };
 	struct str word = str_word(&value, " \t\r\n(;");
 
-	p->encoding = word.n > 0 ? MIME_ENCODED : MIME_7BIT;
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_eqiz(word, names[i].name))
-			p->encoding = names[i].encoding;
+			return names[i].encoding;
+	return word.n > 0 ? MIME_ENCODED : MIME_7BIT;
 }
 
 static void read_field(struct mime_walk *w, struct str field, struct part *p)
@@ -99,7 +99,7 @@ static void read_field(struct mime_walk *w, struct str field, struct part *p)
 	if (str_eqi(name, STR("Content-Type")))
 		read_type(w, value, p);
 	else if (str_eqi(name, STR("Content-Transfer-Encoding")))
-		read_encoding(value, p);
+		p->encoding = mime_encoding_of(value);
 }
 
 /* ---- structure ---- */
@@ -108,6 +108,7 @@ static void read_field(struct mime_walk *w, struct str field, struct part *p)
 static enum mode enter(struct mime_walk *w, const struct part *p)
 {
 	w->encoding = p->encoding;
+	w->composite = p->kind != KIND_LEAF;
 	w->segment_octets = 0;
 	if (p->kind != KIND_LEAF && p->encoding == MIME_ENCODED)
 		w->bad_encoding = true;
@@ -195,7 +196,9 @@ static bool step(struct mime_walk *w, struct position *at)
 	if (at_boundary(w, line, &at->part, &closing)) {
 		at->mode = closing ? IN_CONTENT : IN_PART_HEADER;
 		w->encoding = MIME_7BIT;
+		w->composite = false;
 		w->segment_octets = 0;
+		what = MIME_BOUNDARY;
 	} else if (at->mode != IN_CONTENT && line.n > 0 && field_name(line) > 0) {
 		n = field_size(at->rest);
 		line = chomp(str_sub(at->rest, 0, n));
@@ -204,26 +207,32 @@ static bool step(struct mime_walk *w, struct position *at)
 	} else if (at->mode != IN_CONTENT) {
 		at->mode = enter(w, &at->part);
 		at->part = (struct part){ .boundary = STR_NONE };
+		what = MIME_HEADER_END;
 	}
 	at->rest = str_skip(at->rest, n);
 	if (!w->visit(w, what, line))
 		return false;
-	if (what == MIME_BODY)
+	if (what >= MIME_HEADER_END)
 		w->segment_octets += n;
 	return true;
 }
 
-void mime_walk(struct mime_walk *w, struct header *primary, struct str body)
+void mime_begin(struct mime_walk *w, const struct header *primary)
 {
-	struct position at = { .rest = body, .part = { .boundary = STR_NONE } };
+	struct part part = { .boundary = STR_NONE };
 
 	w->depth = 0;
 	w->levels = arena_alloc(w->life, (w->nesting + 1) * sizeof *w->levels);
 	for (size_t i = 0; i < primary->count && w->structure; i++)
 		if (!primary->fields[i].deleted)
-			read_field(w, primary->fields[i].text, &at.part);
-	at.mode = enter(w, &at.part);
-	at.part = (struct part){ .boundary = STR_NONE };
+			read_field(w, primary->fields[i].text, &part);
+	w->in_nested = enter(w, &part) == IN_NESTED_HEADER;
+}
+
+void mime_walk(struct mime_walk *w, struct str body)
+{
+	struct position at = { .rest = body, .mode = w->in_nested ? IN_NESTED_HEADER : IN_CONTENT, .part = { .boundary = STR_NONE } };
+
 	while (at.rest.n > 0 && step(w, &at))
 		;
 }
