@@ -4,6 +4,7 @@
 const struct param params_dkim[] = {
 	{ "dkim_authserv_id", PARAM_STR, "$myhostname", 0, 0, "", "Name under which results are reported (RFC 8601); other fields that claim it are removed" },
 	{ "dkim_canonicalization", PARAM_STR, "relaxed/simple", 0, 0, "", "Of header and body when signing: relaxed or simple" },
+	{ "dkim_dns_timeout", PARAM_TIME, "5s", 1, 300, "s", "Time for one key lookup" },
 	{ "dkim_internal_hosts", PARAM_STR, "$mynetworks", 0, 0, "", "Clients whose mail is signed, besides authenticated ones; others are verified" },
 	{ "dkim_max_signatures", PARAM_INT, "10", 1, 100, "", "Signatures of one message that are looked at" },
 	{ "dkim_min_key_bits", PARAM_INT, "1024", 512, 8192, "", "RSA keys with fewer bits do not count" },

@@ -1,0 +1,14 @@
+/* milters/common/keeper.h - two processes a milter: a small one that minds signals, and the one with libmilter's threads. libmilter takes
+ * SIGHUP for an order to stop and cannot be told otherwise; and whatever a stranger's mail does to the libraries, service goes on.
+ */
+#ifndef GATEPOST_MILTERS_COMMON_KEEPER_H
+#define GATEPOST_MILTERS_COMMON_KEEPER_H
+
+/* Run serve() in a child, again whenever a signal killed it, until SIGTERM or SIGINT. SIGHUP runs reload() in a thread of the child, and
+ * reopens the log in both. Returns the exit status for main(). */
+int keeper_run(int (*serve)(void), void (*reload)(void));
+
+/* Go to the background: the caller's terminal and session are left, the parent exits. 0, or -1 with errno. */
+int keeper_detach(void);
+
+#endif
