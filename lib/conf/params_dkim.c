@@ -2,10 +2,12 @@
 #include "lib/conf/params.h"
 
 const struct param params_dkim[] = {
-	{ "dkim_authserv_id", PARAM_STR, "$myhostname", 0, 0, "", "Name under which results are reported (RFC 8601); other fields that claim it are removed" },
+	{ "dkim_authserv_id", PARAM_STR, "$myhostname", 0, 0, "",
+		"Name under which results are reported (RFC 8601); other fields that claim it are removed" },
 	{ "dkim_canonicalization", PARAM_STR, "relaxed/simple", 0, 0, "", "Of header and body when signing: relaxed or simple" },
-	{ "dkim_dns_timeout", PARAM_TIME, "5s", 1, 300, "s", "Time for one key lookup" },
-	{ "dkim_internal_hosts", PARAM_STR, "$mynetworks", 0, 0, "", "Clients whose mail is signed, besides authenticated ones; others are verified" },
+	{ "dkim_dns_timeout", PARAM_TIME, "5s", 1, 300, "s", "Longest wait for the keys of a message" },
+	{ "dkim_internal_hosts", PARAM_STR, "$mynetworks", 0, 0, "",
+		"Clients whose mail is signed, besides authenticated ones; others are verified" },
 	{ "dkim_max_signatures", PARAM_INT, "10", 1, 100, "", "Signatures of one message that are looked at" },
 	{ "dkim_min_key_bits", PARAM_INT, "1024", 512, 8192, "", "RSA keys with fewer bits do not count" },
 	{ "dkim_mode", PARAM_STR, "verify", 0, 0, "", "verify, sign, or both" },
@@ -14,6 +16,6 @@ const struct param params_dkim[] = {
 	{ "dkim_oversign_headers", PARAM_STR, "From", 0, 0, "", "Fields signed once more than they occur, so that none can be added" },
 	{ "dkim_sign_table", PARAM_STR, "", 0, 0, "",
 		"Tables from the From address, or its domain, to \"domain:selector:keyfile\", several separated by comma" },
-	{ "dkim_socket", PARAM_STR, "inet:127.0.0.1:8891", 0, 0, "", "Where the filter listens: inet:host:port or unix:/path" },
+	{ "dkim_socket", PARAM_STR, "inet:127.0.0.1:8891", 0, 0, "", "Where the filter listens: inet:host:port or unix:path" },
 };
 const size_t params_dkim_count = sizeof params_dkim / sizeof *params_dkim;

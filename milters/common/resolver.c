@@ -1,5 +1,5 @@
-/* milters/common/resolver.c - libunbound with its own thread; a second one of ours hands its answers to whoever waits. A question belongs to
- * its asker and to libunbound: the one that lets go last frees it, so that nobody needs to cancel.
+/* milters/common/resolver.c - libunbound with its own thread; a second one of ours hands its answers to whoever waits. A question
+ * belongs to its asker and to libunbound: the one that lets go last frees it, so that nobody needs to cancel.
  */
 #include "milters/common/resolver.h"
 

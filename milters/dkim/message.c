@@ -1,4 +1,4 @@
-/* milters/dkim/message.c - one message: its header fields, kept until all of them are there, and the libopendkim handles that work on it. */
+/* milters/dkim/message.c - one message: its header fields, kept until all are there, and the libopendkim handles that work on it. */
 #include "lib/base/mem.h"
 #include "milters/dkim/dkim.h"
 
@@ -51,11 +51,11 @@ void message_add_field(struct message *m, const char *name, const char *value)
 	m->field_count++;
 }
 
-/* The field as it is on the wire: the MTA told it with LF folds, and maybe without the blank behind the colon. */
+/* The field as it is on the wire: the MTA told it with LF folds, and maybe without one blank (never a tab) behind the colon. */
 static void wire_form(const struct message *m, const struct field *f, struct buf *out)
 {
 	buf_clear(out);
-	buf_addf(out, "%s:%s", f->name, m->lead_space ? "" : " ");
+	buf_addf(out, "%s:%s", f->name, m->lead_space || *f->value == '\t' ? "" : " ");
 	for (const char *p = f->value; *p != '\0'; p++) {
 		if (*p == '\n' && out->p[out->n - 1] != '\r')
 			buf_addc(out, '\r');

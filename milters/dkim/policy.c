@@ -104,7 +104,7 @@ static int set_oversign(struct policy *p, struct err *e)
 		return err_perm(e, "dkim_oversign_headers: more than %d names", OVERSIGN_MAX);
 	for (size_t i = 0; i < count; i++)
 		names[i] = arena_z(p->life, words[i]);
-	if (dkim_options(p->lib, DKIM_OP_SETOPT, DKIM_OPTS_OVERSIGNHDRS, names, sizeof names) != DKIM_STAT_OK)
+	if (dkim_options(p->lib, DKIM_OP_SETOPT, DKIM_OPTS_OVERSIGNHDRS, names, sizeof(char **)) != DKIM_STAT_OK)
 		return err_perm(e, "dkim_oversign_headers: not a list of header fields");
 	return 0;
 }

@@ -23,7 +23,7 @@ struct connection {
 	struct message *mail; /* NULL: none under way */
 };
 
-/* An MTA that uses a connection for several clients negotiates only once, before the first: the connection's memory is gone at the second. */
+/* An MTA that uses a connection for several clients negotiates once, before the first: the connection's memory is gone at the second. */
 static atomic_bool last_lead_space;
 
 static char *c_z(const char *z)

@@ -21,9 +21,9 @@ static int begin(struct message *m, size_t i, struct err *e)
 	const struct policy *p = m->policy;
 	DKIM_STAT status = DKIM_STAT_OK;
 
-	m->sign[i] = dkim_sign(p->lib, (const unsigned char *)m->queue_id, NULL, (dkim_sigkey_t)s->key->pem,
-		(const unsigned char *)s->selector, (const unsigned char *)s->domain, p->header_canon, p->body_canon, s->key->algorithm, -1,
-		&status);
+	m->sign[i] =
+		dkim_sign(p->lib, (const unsigned char *)m->queue_id, NULL, (dkim_sigkey_t)s->key->pem, (const unsigned char *)s->selector,
+			(const unsigned char *)s->domain, p->header_canon, p->body_canon, s->key->algorithm, -1, &status);
 	if (m->sign[i] == NULL)
 		return err_temp(e, "cannot sign for %s: %s", s->domain, dkim_getresultstr(status));
 	message_feed_header(m, m->sign[i]);
