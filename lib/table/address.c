@@ -75,6 +75,20 @@ enum table_answer tables_lookup_address(const struct tables *ts, struct str addr
 	return answer;
 }
 
+struct str tables_answer_address(struct arena *a, struct str found, struct str asked, struct str ext)
+{
+	struct addr to, from = addr_split(asked);
+
+	if (found.n > 0 && found.p[0] == '@')
+		return arena_printf(a, "%.*s%.*s", STRF(from.local), STRF(found));
+	if (ext.n == 0)
+		return found;
+	to = addr_split(found);
+	if (to.domain.n == 0)
+		return arena_printf(a, "%.*s%.*s", STRF(found), STRF(ext));
+	return arena_printf(a, "%.*s%.*s@%.*s", STRF(to.local), STRF(ext), STRF(to.domain));
+}
+
 enum table_answer tables_lookup_domain(const struct tables *ts, struct str domain, bool parents_plain, struct buf *value, struct err *e)
 {
 	enum table_answer answer = ask(ts, domain, false, value, e);

@@ -60,6 +60,8 @@ void tables_close(struct tables *ts);
  * Each key lower-cased. *ext: the unmatched "+ext" when the match ignored it (delimiter included), else empty. */
 enum table_answer tables_lookup_address(const struct tables *ts, struct str address, const char *delimiters, bool local_domain,
 	struct buf *value, struct str *ext, struct err *e);
+/* What the address asked becomes by the table's answer found: "@other" keeps the local part; ext goes along (empty: it does not). */
+struct str tables_answer_address(struct arena *a, struct str found, struct str asked, struct str ext);
 /* Domain search order: name, then parents: ".parent" forms, or "parent" when parents_plain (parent_domain_matches_subdomains). */
 enum table_answer tables_lookup_domain(const struct tables *ts, struct str domain, bool parents_plain, struct buf *value, struct err *e);
 

@@ -62,21 +62,6 @@ size_t map_split(struct arena *a, struct str value, struct str **out)
 	return count;
 }
 
-/* "@other" keeps the local part of what was looked up; an extension that the table did not match goes along. */
-static struct str apply(struct arena *a, struct str found, struct str asked, struct str ext, bool propagate)
-{
-	struct addr to, from = addr_split(asked);
-
-	if (found.n > 0 && found.p[0] == '@')
-		return arena_printf(a, "%.*s%.*s", STRF(from.local), STRF(found));
-	if (ext.n == 0 || !propagate)
-		return found;
-	to = addr_split(found);
-	if (to.domain.n == 0)
-		return arena_printf(a, "%.*s%.*s", STRF(found), STRF(ext));
-	return arena_printf(a, "%.*s%.*s@%.*s", STRF(to.local), STRF(ext), STRF(to.domain));
-}
-
 /* Look address up; *found gets the answer's addresses in standard form. 1, 0 (not there), -1 (refused). */
 static int look_up(struct mail *x, const struct tables *ts, struct str address, bool propagate, struct str **found, size_t *count)
 {
@@ -94,7 +79,7 @@ static int look_up(struct mail *x, const struct tables *ts, struct str address, 
 	if (answer != TABLE_FOUND)
 		return answer == TABLE_FAILED ? -1 : 0;
 	for (size_t i = 0; i < *count; i++) {
-		(*found)[i] = apply(x->life, (*found)[i], address, ext, propagate);
+		(*found)[i] = tables_answer_address(x->life, (*found)[i], address, propagate ? ext : STR_NONE);
 		if (rewrite_address(x, &(*found)[i]) < 0)
 			return -1;
 	}

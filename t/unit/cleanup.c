@@ -312,7 +312,7 @@ static const struct letter letters[] = {
 		.rcpts = { B },
 		.content = "Resent-Date: d\n\n",
 		.smtp = 250,
-		.header = "Resent-Date: d\nResent-Message-Id: <" ID
+		.header = "Resent-Date: d\nResent-Message-Id: <20231114221320." ID
 			  "@mx.gate.test>\nResent-From: Mail Delivery System <MAILER-DAEMON@gate.test>\n" },
 	{ .name = "undisclosed",
 		.conf = "undisclosed_recipients_header = To: nobody:;\nalways_add_missing_headers = yes",
@@ -378,7 +378,7 @@ static const struct letter letters[] = {
 			   "b@y.test,\n"
 			   " o@o.test;\n\n",
 		.smtp = 250,
-		.header = "Date: d\nMessage-Id: i\nFrom: Ann (it is me) <c@z.test>\nTo: \"Q, u\" <b@w.test>, (c) c@z.test, friends: "
+		.header = "Date: d\nMessage-Id: i\nFrom: Ann (it is me) <c@z.test>\nTo: \"Q, u\" <b@w.test>, c@z.test (c), friends: "
 			  "b@w.test, o@o.test;\n",
 		.envelope = "c@z.test: b@w.test(b@y.test)" },
 	{ .name = "long lists are folded",
