@@ -1,11 +1,13 @@
 /* mta/smtp/content.c - the message on its way out: from the file descriptor in large pieces, changed only where the queue file's flags say
  * that something needs it. */
 #include <errno.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/line.h"
+#include "lib/mail/mime_7bit.h"
 #include "lib/net/fiber.h"
 #include "mta/smtp/smtp.h"
 
@@ -19,6 +21,7 @@ struct copy {
 	size_t column; /* of the unfinished line, for the line length limit */
 	bool at_start; /* next octet begins a line */
 	bool any;
+	bool stuff, to_7bit;
 	char last[2]; /* the last two octets, to see whether the content ends a line */
 };
 
@@ -56,6 +59,14 @@ static ssize_t read_some(int fd, void *p, size_t n, off_t at, int *error)
 	return job.got;
 }
 
+static int cannot_read(struct copy *c, const char *reason, struct failure *why)
+{
+	failure_local(c->a, CODE(0, 4, 3, 0), why, "cannot read the message file: %s", reason);
+	log_warn("%s: %.*s", c->r->m.id, STRF(why->text));
+	c->s->broken = true;
+	return -1;
+}
+
 static int read_exactly(struct copy *c, size_t n, uint64_t at, struct failure *why)
 {
 	buf_clear(&c->in);
@@ -64,13 +75,8 @@ static int read_exactly(struct copy *c, size_t n, uint64_t at, struct failure *w
 		int error = 0;
 		ssize_t got = read_some(c->r->fd, c->in.p + c->in.n, n - c->in.n, (off_t)(at + c->in.n), &error);
 
-		if (got <= 0) {
-			failure_local(
-				c->a, CODE(0, 4, 3, 0), why, "cannot read the message file: %s", got < 0 ? strerror(error) : "too short");
-			log_warn("%s: %.*s", c->r->m.id, STRF(why->text));
-			c->s->broken = true;
-			return -1;
-		}
+		if (got <= 0)
+			return cannot_read(c, got < 0 ? strerror(error) : "too short", why);
 		c->in.n += (size_t)got;
 	}
 	return 0;
@@ -121,7 +127,7 @@ static struct str prepared(struct copy *c, bool is_last)
 	note_last(c, piece);
 	if ((c->r->m.flags & QUEUE_LONG_LINES) && cfg->line_limit > 1)
 		piece = break_lines(c, piece);
-	if (c->r->m.flags & QUEUE_DOTS) {
+	if (c->stuff) {
 		buf_clear(&c->out);
 		line_out_stuff(piece, &c->at_start, &c->out);
 		piece = buf_str(&c->out);
@@ -166,18 +172,104 @@ static int send_range(struct copy *c, uint64_t at, uint64_t size, bool is_last, 
 	return 0;
 }
 
+static int send_as_is(struct copy *c, struct failure *why)
+{
+	const struct queue_message *m = &c->r->m;
+
+	if (m->header_at + m->header_size == m->body_at)
+		return send_range(c, m->header_at, m->header_size + m->body_size, true, why);
+	if (send_range(c, m->header_at, m->header_size, false, why) < 0)
+		return -1;
+	return send_range(c, m->body_at, m->body_size, true, why);
+}
+
+/* ---- in other words ---- */
+
+struct map_job { /* all of the file, read in */
+	int fd, error;
+	size_t size;
+	void *p;
+};
+
+static void map_blocking(void *arg)
+{
+	struct map_job *job = arg;
+
+	job->p = mmap(NULL, job->size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, job->fd, 0);
+	job->error = errno;
+}
+
+struct sending { /* a body being converted */
+	struct copy *c;
+	struct failure *why;
+};
+
+static bool send_converted(struct mime_7bit *m)
+{
+	struct sending *to = m->ctx;
+	int r = send_piece(to->c, prepared(to->c, false), to->why);
+
+	buf_clear(&to->c->in);
+	return r == 0;
+}
+
+static int send_7bit(struct copy *c, struct header *h, struct failure *why)
+{
+	const struct queue_message *m = &c->r->m;
+	struct map_job job = { .fd = c->r->fd, .size = (size_t)(m->body_at + m->body_size) };
+	struct sending to = { c, why };
+	struct mime_7bit text = { .life = c->a,
+		.nesting = cfg->mime_nesting,
+		.boundary_length = cfg->boundary_length,
+		.out = &c->in,
+		.full = send_converted,
+		.ctx = &to };
+	int result;
+
+	offload(map_blocking, &job);
+	if (job.p == MAP_FAILED)
+		return cannot_read(c, strerror(job.error), why);
+	buf_clear(&c->in);
+	mime_7bit_header(&text, h);
+	header_print(h, &c->in);
+	buf_addz(&c->in, "\r\n");
+	result = mime_7bit_body(&text, str_n((const char *)job.p + m->body_at, (size_t)m->body_size)) ? 0 : -1;
+	munmap(job.p, job.size);
+	return result < 0 ? -1 : send_piece(c, prepared(c, true), why);
+}
+
+static int send_changed(struct copy *c, struct failure *why)
+{
+	const struct queue_message *m = &c->r->m;
+	struct header h;
+	bool missing_blank;
+
+	if (read_exactly(c, (size_t)m->header_size, m->header_at, why) < 0)
+		return -1;
+	header_init(&h, c->a);
+	header_parse(&h, arena_dup(c->a, buf_str(&c->in)), &missing_blank);
+	if (cfg->generic.count > 0 && generic_header(c->a, &h, why) < 0) {
+		c->s->broken = true; /* the server waits for content */
+		return -1;
+	}
+	if (c->to_7bit)
+		return send_7bit(c, &h, why);
+	buf_clear(&c->in);
+	header_print(&h, &c->in);
+	buf_addz(&c->in, "\r\n");
+	if (send_piece(c, prepared(c, false), why) < 0)
+		return -1;
+	return send_range(c, m->body_at, m->body_size, true, why);
+}
+
 int content_send(struct session *s, struct arena *a, const struct deliver_request *r, struct failure *why)
 {
 	struct copy c = { .s = s, .a = a, .r = r, .at_start = true };
-	const struct queue_message *m = &r->m;
 	int result;
 
-	if (m->header_at + m->header_size == m->body_at)
-		result = send_range(&c, m->header_at, m->header_size + m->body_size, true, why);
-	else if (send_range(&c, m->header_at, m->header_size, false, why) < 0)
-		result = -1;
-	else
-		result = send_range(&c, m->body_at, m->body_size, true, why);
+	c.to_7bit = cfg->mime_conversion && !(s->offers & OFFER_8BITMIME) && (r->m.flags & (QUEUE_8BIT | QUEUE_BODY_8BITMIME));
+	c.stuff = c.to_7bit || (r->m.flags & QUEUE_DOTS);
+	result = c.to_7bit || cfg->generic.count > 0 ? send_changed(&c, why) : send_as_is(&c, why);
 	buf_done(&c.in);
 	buf_done(&c.broken_up);
 	buf_done(&c.out);

@@ -38,6 +38,15 @@ void delivery_fail_rcpt(struct delivery *d, size_t rcpt, const struct session *s
 		finish(d, rcpt);
 }
 
+/* No session came about: that says less than what an earlier server had to say about a recipient. */
+static void fail_unanswered(struct delivery *d, const struct failure *f)
+{
+	for (size_t i = 0; i < d->r->m.rcpt_count; i++) {
+		if (d->states[i].connect_us == 0)
+			delivery_fail_rcpt(d, i, NULL, f);
+	}
+}
+
 void delivery_fail_open(struct delivery *d, const struct session *s, const struct failure *f)
 {
 	for (size_t i = 0; i < d->r->m.rcpt_count; i++)
@@ -135,7 +144,7 @@ static void try_servers(
 		s = open_session(d, hop, &list.v[i], list.best_mx && list.v[i].pref == list.v[0].pref, sec, &why);
 		if (s == NULL) {
 			d->last = why;
-			delivery_fail_open(d, NULL, &why);
+			fail_unanswered(d, &why);
 			d->note_due = why.relay.n > 0; /* a refused connection was logged when it was */
 			continue;
 		}
@@ -202,7 +211,10 @@ void deliver_message(struct arena *a, const struct deliver_request *r, struct de
 	for (size_t i = 0; i < r->m.rcpt_count; i++)
 		d.states[i].open = true;
 	keep_reason(&d, &nowhere);
-	try_all(&d);
+	if (generic_envelope(&d, &nowhere) == 0)
+		try_all(&d);
+	else
+		keep_reason(&d, &nowhere);
 	*out = (struct deliver_answer){ .results = d.results, .count = r->m.rcpt_count };
 	if (d.open_count > 0 && !d.handshaken && d.last.code.c == 4) {
 		out->site_down = true;

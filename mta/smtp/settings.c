@@ -216,6 +216,20 @@ static int load_tls(const struct conf *c, struct err *e)
 	return loaded.tls_mandatory == NULL ? err_context(e, "TLS client") : 0;
 }
 
+static int load_rewriting(const struct conf *c, struct err *e)
+{
+	loaded.myorigin = conf_str(c, "myorigin");
+	loaded.delimiters = conf_str(c, "recipient_delimiter");
+	loaded.propagate_generic = has_word(conf_str(c, "propagate_unmatched_extensions"), "generic");
+	loaded.mime_conversion = !conf_bool(c, "disable_mime_output_conversion");
+	loaded.mime_nesting = (unsigned)conf_int(c, "mime_nesting_limit");
+	loaded.boundary_length = (unsigned)conf_int(c, "mime_boundary_length_limit");
+	loaded.mydestination = matchlist_open(conf_str(c, "mydestination"), MATCH_HOST | MATCH_WHOLE, conf_dir(c), e);
+	if (loaded.mydestination == NULL)
+		return err_context(e, "mydestination");
+	return load_tables(c, "generic_maps", &loaded.generic, e);
+}
+
 int settings_load(const struct conf *c, bool lmtp, struct err *e)
 {
 	loaded = (struct settings){ .lmtp = lmtp, .always_ehlo = true };
@@ -234,6 +248,8 @@ int settings_load(const struct conf *c, bool lmtp, struct err *e)
 		load_bind(text_of(c, "bind_address6"), &loaded.bind6, &loaded.has_bind6, e) < 0)
 		return err_context(e, "%s", name_of("bind_address").text);
 	if (loaded.sasl && load_tables(c, "sasl_password_maps", &loaded.sasl_passwords, e) < 0)
+		return -1;
+	if (load_rewriting(c, e) < 0)
 		return -1;
 	return load_tls(c, e);
 }

@@ -2,7 +2,7 @@
  *
  * smtp.c takes requests; deliver.c walks over a request's next hops and servers; resolve.c finds the servers; connect.c opens sessions
  * (hello.c up to the last EHLO, tls.c in between); cache.c keeps them between requests; transaction.c holds the dialogue for one message;
- * content.c sends it; failure.c words what went wrong.
+ * content.c sends it, as it is or as generic.c (addresses) and lib/mail/mime_7bit.c (8-bit text) make it; failure.c words what went wrong.
  */
 #ifndef GATEPOST_MTA_SMTP_SMTP_H
 #define GATEPOST_MTA_SMTP_SMTP_H
@@ -16,6 +16,7 @@
 #include "lib/base/list.h"
 #include "lib/base/str.h"
 #include "lib/conf/conf.h"
+#include "lib/mail/header.h"
 #include "lib/net/stream.h"
 #include "lib/net/tls.h"
 #include "lib/proto/deliver.h"
@@ -50,6 +51,11 @@ struct settings {
 	struct tables sasl_passwords;
 	const char *sasl_options, *sasl_tls_options, *sasl_mechanisms;
 	bool sasl_by_sender, sasl_soft_bounce;
+	struct tables generic; /* addresses as the world is to see them */
+	struct matchlist *mydestination;
+	const char *myorigin, *delimiters;
+	bool propagate_generic, mime_conversion;
+	unsigned mime_nesting, boundary_length;
 };
 
 extern const struct settings *cfg; /* set before the first fiber */
@@ -169,6 +175,7 @@ struct rcpt_state {
 struct delivery {
 	const struct deliver_request *r;
 	struct arena *a;
+	struct str sender, *rcpts; /* as they go out: through generic maps */
 	struct deliver_result *results; /* of open recipients: the latest reason why not */
 	struct rcpt_state *states;
 	size_t open_count;
@@ -189,6 +196,10 @@ void delivery_sent(struct delivery *d, size_t rcpt, const struct session *s);
 enum outcome { OUTCOME_DONE, OUTCOME_STALE }; /* STALE: a kept session had died before anything was accepted; nothing was decided */
 /* MAIL to the replies after the content, for all open recipients. Sets s->broken, s->rset_due. Suspends. */
 enum outcome transaction_run(struct delivery *d, struct session *s);
+
+/* smtp_generic_maps on the envelope, and on the addresses of a header. 0, or -1 with the reason. May suspend. */
+int generic_envelope(struct delivery *d, struct failure *why);
+int generic_header(struct arena *a, struct header *h, struct failure *why);
 
 /* Content, final dot included, flushed. 0, or -1 with the reason (s->broken is set). Suspends. */
 int content_send(struct session *s, struct arena *a, const struct deliver_request *r, struct failure *why);

@@ -73,17 +73,17 @@ static bool has_utf8(struct str s)
 
 static bool envelope_has_utf8(const struct delivery *d)
 {
-	bool any = has_utf8(d->r->m.sender);
+	bool any = has_utf8(d->sender);
 
 	for (size_t i = 0; i < d->r->m.rcpt_count; i++)
-		any |= d->states[i].open && has_utf8(d->r->m.rcpts[i].addr);
+		any |= d->states[i].open && has_utf8(d->rcpts[i]);
 	return any;
 }
 
 static void put_mail(struct transaction *t, struct buf *b)
 {
 	const struct queue_message *m = &t->d->r->m;
-	struct str sender = external(t, m->sender);
+	struct str sender = external(t, t->d->sender);
 
 	buf_addf(b, "MAIL FROM:<%.*s>", STRF(sender));
 	if (t->s->offers & OFFER_SIZE)
@@ -122,7 +122,7 @@ static void put_notify(struct buf *b, int notify)
 static void put_rcpt(struct transaction *t, size_t rcpt, struct buf *b)
 {
 	const struct queue_rcpt *r = &t->d->r->m.rcpts[rcpt];
-	struct str address = external(t, r->addr);
+	struct str address = external(t, t->d->rcpts[rcpt]);
 
 	buf_addf(b, "RCPT TO:<%.*s>", STRF(address));
 	if (t->s->offers & OFFER_DSN) {
@@ -383,12 +383,12 @@ static void refuse_bad_addresses(struct transaction *t)
 	const struct queue_message *m = &t->d->r->m;
 	struct failure why = { .code = CODE(0, 5, 1, 3), .text = STR("bad address syntax") };
 
-	if (!is_sendable(m->sender)) {
+	if (!is_sendable(t->d->sender)) {
 		why.code.d = 7;
 		delivery_fail_open(t->d, t->s, &why);
 	}
 	for (size_t i = 0; i < m->rcpt_count; i++) {
-		if (t->d->states[i].open && !is_sendable(m->rcpts[i].addr))
+		if (t->d->states[i].open && !is_sendable(t->d->rcpts[i]))
 			delivery_fail_rcpt(t->d, i, t->s, &why);
 	}
 }

@@ -396,6 +396,43 @@ static void content(void)
 	buf_done(&big);
 }
 
+/* For a server without 8BITMIME. */
+static void seven_bit(void)
+{
+	static const char text[] = "Subject: a\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\xe9\r\n.\r\n";
+	struct request q = { .sender = "a@x.test", .rcpts = "b@y.test", .flags = QUEUE_8BIT, .text = text };
+	struct deliver_answer a;
+
+	set_rules((struct rule[]){ { "EHLO", "250 mx.test", 0 } }, 1);
+	is_str(run(&q, &a), STR(OK), "8-bit message, 7-bit server");
+	is_str(buf_str(&server.said), STR("(connect)|EHLO gate.test|MAIL FROM:<a@x.test>|RCPT TO:<b@y.test>|DATA|.|"), "no BODY");
+	is_str(buf_str(&server.content), STR("Subject: a\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=E9\r\n..\r\n"),
+		"is converted, dots stuffed");
+	cache_close_all();
+	load(false, (const char *[]){ "disable_mime_output_conversion=yes" }, 1);
+	is_str(run(&q, &a), STR(OK), "without conversion");
+	ok(str_find(buf_str(&server.content), STR("8bit\r\n\r\n\xe9\r\n")) > 0, "it goes as it is");
+	cache_close_all();
+}
+
+static void generic(void)
+{
+	static const char text[] = "From: A <a@x.test>\r\nTo: b@y.test\r\n\r\na@x.test\r\n";
+	struct request q = { .sender = "a@x.test", .rcpts = "b@y.test", .text = text };
+	struct deliver_answer a;
+
+	set_rules(NULL, 0);
+	load(false, (const char *[]){ "smtp_generic_maps=inline:{ a@x.test=pub@out.test, @y.test=@z.test }" }, 1);
+	is_str(run(&q, &a), STR(OK), "generic maps");
+	is_str(buf_str(&server.said),
+		STR("(connect)|EHLO gate.test|MAIL FROM:<pub@out.test> SIZE=46|RCPT TO:<b@z.test> ORCPT=rfc822;b@y.test|DATA|.|"),
+		"in the envelope");
+	is_str(buf_str(&server.content), STR("From: A <pub@out.test>\r\nTo: b@z.test\r\n\r\na@x.test\r\n"), "and the header, not the body");
+	cache_close_all();
+	load(false, (const char *[]){ "smtp_generic_maps=fail:down" }, 1);
+	is_str(run(&q, &a), STR("deferred 4.3.0 address mapping lookup failure|"), "a table that fails");
+}
+
 static void servers(void)
 {
 	struct request q = { .sender = "a@x.test", .rcpts = "b@y.test c@y.test" };

@@ -34,7 +34,7 @@ sub answer {
     my $entry = $self->{zone}{ lc $q->qname };
     $reply->header->aa(1);
     $reply->header->ra(1);
-    $reply->header->rcode('NXDOMAIN') unless $entry;
+    $reply->header->rcode($entry ? 'NOERROR' : 'NXDOMAIN');
     my $data = $entry ? $entry->{ $q->qtype } : undef;
     if (defined $data && !ref $data) {
         $reply->header->rcode($data);
