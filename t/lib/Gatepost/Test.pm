@@ -204,7 +204,7 @@ sub stop {
     my @bad;
     push @bad, "gatepost stop: $code $text" if $code != 0;
     push @bad, map { "$_:\n" . substr slurp($_), 0, 4000 } glob "$self->{dir}/sanitizer*";
-    push @bad, $self->log =~ /^(.*(?:killed by signal|exit status \d|panic:|check failed).*)$/mg unless $allowed{deaths};
+    push @bad, $self->log =~ /^(.*(?:killed by signal|exit status \d|impossible state).*)$/mg unless $allowed{deaths};
     push @bad, 'a core file' if glob "$self->{dir}/queue/core*";
     if ($self->{quiet}) {
         warn "$_\n" for @bad;
