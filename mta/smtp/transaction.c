@@ -88,7 +88,7 @@ static void put_mail(struct transaction *t, struct buf *b)
 	buf_addf(b, "MAIL FROM:<%.*s>", STRF(sender));
 	if (t->s->offers & OFFER_SIZE)
 		buf_addf(b, " SIZE=%llu", (unsigned long long)(m->header_size + m->body_size));
-	if ((t->s->offers & OFFER_8BITMIME) && (m->flags & (QUEUE_8BIT | QUEUE_BODY_8BITMIME)))
+	if ((t->s->offers & OFFER_8BITMIME) && (m->flags & QUEUE_BODY_8BITMIME)) /* as declared, whatever is in it */
 		buf_addz(b, " BODY=8BITMIME");
 	if ((t->s->offers & OFFER_SMTPUTF8) && (m->flags & QUEUE_UTF8))
 		buf_addz(b, " SMTPUTF8");
@@ -128,7 +128,7 @@ static void put_rcpt(struct transaction *t, size_t rcpt, struct buf *b)
 	if (t->s->offers & OFFER_DSN) {
 		if (r->orcpt.n > 0) {
 			buf_addf(b, " ORCPT=%.*s", STRF(r->orcpt));
-		} else if (r->orig.n > 0 && !has_utf8(r->orig)) {
+		} else if (r->orig.n > 0) {
 			buf_addz(b, " ORCPT=rfc822;");
 			addr_xtext_encode(b, r->orig); /* as the client wrote it */
 		}

@@ -405,7 +405,7 @@ static void seven_bit(void)
 
 	set_rules((struct rule[]){ { "EHLO", "250 mx.test", 0 } }, 1);
 	is_str(run(&q, &a), STR(OK), "8-bit message, 7-bit server");
-	is_str(buf_str(&server.said), STR("(connect)|EHLO gate.test|MAIL FROM:<a@x.test>|RCPT TO:<b@y.test>|DATA|.|"), "no BODY");
+	ok(str_ends(buf_str(&server.said), STR("|MAIL FROM:<a@x.test>|RCPT TO:<b@y.test>|DATA|.|")), "no BODY");
 	is_str(buf_str(&server.content), STR("Subject: a\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=E9\r\n..\r\n"),
 		"is converted, dots stuffed");
 	cache_close_all();
@@ -424,8 +424,7 @@ static void generic(void)
 	set_rules(NULL, 0);
 	load(false, (const char *[]){ "smtp_generic_maps=inline:{ a@x.test=pub@out.test, @y.test=@z.test }" }, 1);
 	is_str(run(&q, &a), STR(OK), "generic maps");
-	is_str(buf_str(&server.said),
-		STR("(connect)|EHLO gate.test|MAIL FROM:<pub@out.test> SIZE=46|RCPT TO:<b@z.test> ORCPT=rfc822;b@y.test|DATA|.|"),
+	ok(str_ends(buf_str(&server.said), STR("|MAIL FROM:<pub@out.test> SIZE=46|RCPT TO:<b@z.test> ORCPT=rfc822;b@y.test|DATA|.|")),
 		"in the envelope");
 	is_str(buf_str(&server.content), STR("From: A <pub@out.test>\r\nTo: b@z.test\r\n\r\na@x.test\r\n"), "and the header, not the body");
 	cache_close_all();
@@ -535,6 +534,9 @@ static void facts(void *arg)
 		check_row(&rows[i]);
 	reuse();
 	content();
+	seven_bit();
+	generic();
+	load(false, NULL, 0);
 	servers();
 	tls_levels();
 	logins();
