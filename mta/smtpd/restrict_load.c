@@ -130,6 +130,25 @@ static void load_classes(const struct conf *c)
 	}
 }
 
+/* The tables of local_header_rewrite_clients are asked for the address only, and what they say does not matter. */
+static void load_local_clients(const struct conf *c)
+{
+	static const char name[] = "local_header_rewrite_clients";
+	struct buf rules = { 0 }, maps = { 0 };
+	struct str rest = str_z(conf_str(c, name)), word;
+	struct err e = ERR_INIT;
+
+	while ((word = str_word_braced(&rest)).n > 0)
+		if (!str_eqiz(word, "check_address_map"))
+			buf_addf(is_table(word) ? &maps : &rules, " %.*s", STRF(word));
+	if (tables_open(cf.life, buf_z(&maps), conf_dir(c), &cf.local_client_maps, &e) < 0)
+		log_fatal("%s: %s", name, e.text);
+	if (rule_list_parse(cf.life, arena_dup(cf.life, buf_str(&rules)), LIST_CLIENT, name, &cf.local_clients, &e) < 0)
+		log_fatal("%s: %s", name, e.text);
+	buf_done(&rules);
+	buf_done(&maps);
+}
+
 void restrict_load(const struct conf *c)
 {
 	struct err e = ERR_INIT;
@@ -137,11 +156,9 @@ void restrict_load(const struct conf *c)
 	load_classes(c);
 	for (size_t i = 0; i < LIST_COUNT; i++)
 		if (rule_list_parse(cf.life, str_z(conf_str(c, list_params[i].param)), (enum list_kind)i, list_params[i].param,
-				&cf.lists[i], &e) < 0)
+			    &cf.lists[i], &e) < 0)
 			log_fatal("%s: %s", list_params[i].param, e.text);
-	if (rule_list_parse(cf.life, str_z(conf_str(c, "local_header_rewrite_clients")), LIST_CLIENT, "local_header_rewrite_clients",
-			&cf.local_clients, &e) < 0)
-		log_fatal("local_header_rewrite_clients: %s", e.text);
+	load_local_clients(c);
 	if (!rule_list_stops_relay(&cf.lists[LIST_RELAY]) && !rule_list_stops_relay(&cf.lists[LIST_RCPT]))
 		log_fatal("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance "
 			  "of: reject_unauth_destination, defer_unauth_destination, reject, defer or defer_if_permit");

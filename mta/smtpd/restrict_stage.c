@@ -1,6 +1,7 @@
 /* mta/smtpd/restrict_stage.c - which lists apply at which command, and how soft refusals travel from one to the next. */
 #include <string.h>
 
+#include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
@@ -154,6 +155,15 @@ enum verdict restrict_etrn(struct session *s)
 bool restrict_local_client(struct session *s)
 {
 	struct check c = check_begin(s, LIST_CLIENT, s->client.namaddr, "Client host");
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer answer;
 
-	return cf.local_clients.count > 0 && rule_list_eval(&c, &cf.local_clients) == CHECK_OK;
+	if (cf.local_clients.count > 0 && rule_list_eval(&c, &cf.local_clients) == CHECK_OK)
+		return true;
+	answer = tables_lookup(&cf.local_client_maps, s->client.addr, &value, &e);
+	if (answer == TABLE_FAILED)
+		log_warn("local_header_rewrite_clients: %s", e.text);
+	buf_done(&value);
+	return answer == TABLE_FOUND;
 }

@@ -35,7 +35,8 @@ struct settings {
 	int64_t policy_request_limit, policy_try_limit;
 	int64_t soft_error_limit, hard_error_limit, junk_limit, rcpt_limit, rcpt_overshoot, min_data_rate;
 	int64_t line_limit, message_limit, queue_minfree, sasl_response_limit;
-	int64_t conn_count_limit, conn_rate_limit, mail_rate_limit, rcpt_rate_limit, tls_rate_limit, auth_rate_limit, rate_unit_ms, tls_loglevel;
+	int64_t conn_count_limit, conn_rate_limit, mail_rate_limit, rcpt_rate_limit, tls_rate_limit, auth_rate_limit, rate_unit_ms,
+		tls_loglevel;
 	int64_t code_reject, code_defer, code_map_reject, code_map_defer, code_invalid_hostname, code_non_fqdn, code_unknown_client,
 		code_unknown_hostname, code_unknown_address, code_multi_rcpt_bounce, code_plaintext, code_relay, code_local_unknown,
 		code_relay_unknown, code_valias_unknown, code_vmailbox_unknown, code_bare_newline;
@@ -59,6 +60,7 @@ struct settings {
 
 	struct rule_list lists[LIST_COUNT];
 	struct rule_list local_clients; /* local_header_rewrite_clients */
+	struct tables local_client_maps; /* those named in it: any answer will do */
 	struct tls_ctx *tls;
 	struct milter_settings milter_defaults;
 	struct milter_chain milters;
