@@ -189,21 +189,28 @@ static int quarantine(struct modifier *mod, struct filter *f, const struct reply
 
 /* ---- body ---- */
 
-/* CRLF lines in one piece over all packets: a bare LF becomes CRLF, a CR that ended a packet may belong to the LF of the next. */
+static bool ends_in(const struct buf *b, char c)
+{
+	return b->n > 0 && b->p[b->n - 1] == c;
+}
+
+/* CRLF lines in one piece over all packets: a bare LF becomes CRLF, a bare CR a blank, lest a host further on takes it for a line end. A CR
+ * that ended a packet may belong to the LF of the next. */
 static void add_body(struct buf *body, struct str piece)
 {
-	for (size_t i = 0; i < piece.n;) {
-		const char *lf = memchr(piece.p + i, '\n', piece.n - i);
-		size_t n = lf != NULL ? (size_t)(lf - piece.p) - i : piece.n - i;
+	while (piece.n > 0) {
+		ptrdiff_t stop = str_any(piece, "\r\n");
+		size_t run = stop < 0 ? piece.n : (size_t)stop;
 
-		buf_addn(body, piece.p + i, n);
-		i += n;
-		if (lf == NULL)
+		if (ends_in(body, '\r') && piece.p[0] != '\n')
+			body->p[body->n - 1] = ' ';
+		buf_addn(body, piece.p, run);
+		if (stop < 0)
 			return;
-		if (body->n == 0 || body->p[body->n - 1] != '\r')
+		if (piece.p[run] == '\n' && !ends_in(body, '\r'))
 			buf_addc(body, '\r');
-		buf_addc(body, '\n');
-		i++;
+		buf_addc(body, piece.p[run]);
+		piece = str_skip(piece, run + 1);
 	}
 }
 
@@ -232,8 +239,8 @@ void modifier_finish(struct modifier *mod)
 		return;
 	mod->replacing = false;
 	mod->replaced = true;
-	if (mod->body.n > 0 && (mod->body.n < 2 || memcmp(mod->body.p + mod->body.n - 2, "\r\n", 2) != 0))
-		buf_addn(&mod->body, "\r\n", 2);
+	if (mod->body.n > 0 && !ends_in(&mod->body, '\n'))
+		add_body(&mod->body, STR("\n"));
 	if (mod->e.kind == ERR_NONE && mod->m->replace_body(mod->m->ctx, buf_str(&mod->body), &e) < 0)
 		failed(mod, &e);
 	buf_done(&mod->body);
