@@ -109,6 +109,7 @@ static void turn_into_bounce(struct mail *x)
 
 			header_insert(&x->header, 0, name, value, false);
 		}
+		x->m.ret = DSN_RET_HDRS;
 	}
 	buf_addz(&b, "error:");
 	dsn_print(&b, x->refused.c != 0 ? x->refused : CODE(550, 5, 7, 1));
