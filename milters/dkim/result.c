@@ -2,6 +2,7 @@
 #include "milters/common/authres.h"
 #include "milters/dkim/dkim.h"
 
+#define ED25519_BITS 256 /* the library counts RSA's alone */
 #define B_SHOWN 8 /* octets of the signature that tell it from others: RFC 6008 section 4 */
 
 static const struct failure {
@@ -58,6 +59,7 @@ static bool is_partial(DKIM *d, DKIM_SIGINFO *sig)
 
 static enum verdict say_pass(DKIM *d, DKIM_SIGINFO *sig, struct buf *value)
 {
+	dkim_alg_t algorithm = DKIM_SIGN_UNKNOWN;
 	unsigned bits = 0;
 	char comment[40];
 
@@ -66,6 +68,8 @@ static enum verdict say_pass(DKIM *d, DKIM_SIGINFO *sig, struct buf *value)
 		return VERDICT_FAIL;
 	}
 	(void)dkim_sig_getkeysize(sig, &bits);
+	if (dkim_sig_getsignalg(sig, &algorithm) == DKIM_STAT_OK && algorithm == DKIM_SIGN_ED25519SHA256)
+		bits = ED25519_BITS;
 	snprintf(comment, sizeof comment, "%u-bit key", bits);
 	say(value, "pass", comment);
 	return VERDICT_PASS;
