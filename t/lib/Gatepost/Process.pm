@@ -8,7 +8,7 @@ use IO::Socket::INET;
 use POSIX qw(WNOHANG);
 use Time::HiRes qw(sleep time);
 
-our @EXPORT_OK = qw(free_port wait_for wait_port spawn finish slurp spew);
+our @EXPORT_OK = qw(free_port wait_for wait_port spawn finish finish_milter slurp spew);
 
 # A loopback port nobody listens on now.
 sub free_port {
@@ -52,6 +52,14 @@ sub finish {
     return if wait_for(sub { waitpid($pid, WNOHANG) != 0 }, $seconds // 10);
     kill 'KILL', $pid;
     waitpid $pid, 0;
+}
+
+# libmilter looks every five seconds whether it is to end, and when somebody connects.
+sub finish_milter {
+    my ($pid, $port) = @_;
+    return unless $pid && kill 'TERM', $pid;
+    IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 1);
+    finish($pid);
 }
 
 sub slurp {
