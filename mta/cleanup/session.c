@@ -97,7 +97,7 @@ static void turn_into_bounce(struct mail *x)
 {
 	struct buf b = { 0 };
 
-	if (!x->non_smtp || x->refused.smtp < 500 || x->rcpts.count == 0 || x->content.failed)
+	if (!x->non_smtp || x->refused.smtp < 500 || x->req.m.rcpt_count == 0 || x->content.failed)
 		return;
 	if (x->header.count == 0) { /* refused before its content was looked at */
 		bool missing_blank;
@@ -118,8 +118,8 @@ static void turn_into_bounce(struct mail *x)
 	x->m.filter = arena_dup(x->life, buf_str(&b));
 	buf_done(&b);
 	x->refused = CODE(0, 0, 0, 0);
-	x->m.rcpts = x->rcpts.v;
-	x->m.rcpt_count = x->rcpts.count;
+	x->m.rcpts = x->rcpts.count > 0 ? x->rcpts.v : x->req.m.rcpts; /* refused before they were looked at */
+	x->m.rcpt_count = x->rcpts.count > 0 ? x->rcpts.count : x->req.m.rcpt_count;
 }
 
 static void commit(struct mail *x)
