@@ -252,7 +252,7 @@ static const struct row {
 	{ "8 bit and DSN", { { 0 } },
 		{ .sender = "a@x.test",
 			.rcpts = "b@y.test",
-			.flags = QUEUE_8BIT,
+			.flags = QUEUE_BODY_8BITMIME,
 			.notify = DSN_NOTIFY_SUCCESS | DSN_NOTIFY_DELAY,
 			.ret = DSN_RET_HDRS },
 		"(connect)|EHLO gate.test|MAIL FROM:<a@x.test> SIZE=21 BODY=8BITMIME RET=HDRS|"
