@@ -44,6 +44,7 @@ static int choose(const char *parameter, struct str word, const struct choice *c
 	for (const struct choice *c = choices; c->word != NULL; c++) {
 		if (str_eqiz(word, c->word)) {
 			*out = c->value;
+			buf_done(&known);
 			return 0;
 		}
 		buf_addf(&known, "%s%s", known.n > 0 ? ", " : "", c->word);
