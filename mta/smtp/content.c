@@ -1,8 +1,9 @@
-/* mta/smtp/content.c - the message on its way out: from the file descriptor in large pieces, changed only where the queue file's flags say
- * that something needs it. */
+/* mta/smtp/content.c - the message on its way out: from the file descriptor in large pieces, changed only where the queue file's flags,
+ * the server or the settings say that something needs it. */
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"

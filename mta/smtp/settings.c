@@ -1,4 +1,5 @@
 /* mta/smtp/settings.c - what main.cf says to this service: smtp_* or lmtp_*, read once before the first request. */
+#include <stdio.h>
 #include <strings.h>
 
 #include "lib/base/log.h"

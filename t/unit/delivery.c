@@ -168,6 +168,12 @@ static struct str take_log(void)
 	return s;
 }
 
+static struct { /* a process reads its settings once and keeps them; here they change, and are kept for leak checkers' sake */
+	struct settings settings;
+	struct conf *conf;
+} kept[40];
+static size_t kept_count;
+
 static void load(bool lmtp, const char *const *overrides, size_t count)
 {
 	struct err e = ERR_INIT;
@@ -175,6 +181,8 @@ static void load(bool lmtp, const char *const *overrides, size_t count)
 
 	ok(c != NULL && settings_load(c, lmtp, &e) == 0, "settings %s", e.text);
 	own_load(c);
+	kept[kept_count % 40].conf = c;
+	kept[kept_count++ % 40].settings = *cfg;
 	server.lmtp = lmtp;
 }
 
