@@ -74,12 +74,13 @@ sub session {
                 next;
             }
             $say->('354 go on');
-            my $content = '';
+            my ($content, $whole) = ('', 0);
             while (defined(my $l = <$peer>)) {
-                last if $l eq ".\r\n";
+                last if $whole = $l eq ".\r\n";
                 $l =~ s/^\.//;
                 $content .= $l;
             }
+            return unless $whole;
             $self->keep(\%mail, $content, ++$count) if $self->{eod} =~ /^2/;
             $say->($self->{eod});
         } elsif ($line =~ /^QUIT/i) {
