@@ -4,6 +4,7 @@
 #include "lib/mail/dsn.h"
 
 #define LINE_MAX_OCTETS 2048 /* kept of one line; RFC 5321 section 4.5.3.1.5 allows 512 */
+#define DROPPED_MAX (1024 * 1024) /* of one line; more is no reply */
 #define CODE_SIZE 3
 
 void smtp_reply_done(struct smtp_reply *r)
@@ -29,18 +30,22 @@ static short line_code(struct str line)
 	return line.n == CODE_SIZE || line.p[CODE_SIZE] == ' ' || line.p[CODE_SIZE] == '-' ? (short)code : 0;
 }
 
-/* One line without its end; what exceeds LINE_MAX_OCTETS is read and dropped. *total counts all octets of the reply. */
+/* One line without its end; what exceeds LINE_MAX_OCTETS is read and dropped. *total counts the octets kept, and those of a line without
+ * measure. */
 static int read_line(struct stream *s, struct buf *line, size_t *total, int64_t deadline)
 {
 	int r = stream_read_line(s, line, LINE_MAX_OCTETS, deadline);
 	struct buf rest = { 0 };
+	size_t dropped = 0;
 
 	*total += line->n;
-	for (int more = r; more == STREAM_TOO_LONG && *total <= SMTP_REPLY_MAX; *total += rest.n) {
+	for (int more = r; more == STREAM_TOO_LONG && dropped <= DROPPED_MAX; dropped += rest.n) {
 		more = stream_read_line(s, &rest, LINE_MAX_OCTETS, deadline);
 		r = more == STREAM_TOO_LONG ? STREAM_OK : more;
 	}
 	buf_done(&rest);
+	if (dropped > DROPPED_MAX)
+		*total += dropped;
 	while (line->n > 0 && (line->p[line->n - 1] == '\n' || line->p[line->n - 1] == '\r'))
 		buf_truncate(line, line->n - 1);
 	return r;
