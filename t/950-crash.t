@@ -71,6 +71,18 @@ sub start_again {
     return wait_for(sub { ($mta->gatepost('start'))[0] == 0 }, 30);
 }
 
+# Complete messages in the queue. What a dead cleanup began and did not finish is none: it stays unseen, and is removed after a day.
+sub whole_files {
+    my $queue = $mta->dir . '/queue';
+    return grep { slurp($_) =~ /^GPqueue\n/ } map { glob "$queue/$_/*" } qw(incoming active deferred/* corrupt);
+}
+
+# A message whose cleanup died before it told qmgr was not acknowledged; a flush lets qmgr look at once and not within a minute.
+sub settled {
+    $mta->gatepost('queue', '--flush');
+    return wait_for(sub { !whole_files() }, 90);
+}
+
 for my $role (qw(cleanup qmgr smtpd smtp trivial-rewrite master)) {
     subtest "kill -9 of $role" => sub {
         start_clients($role);
@@ -89,7 +101,7 @@ for my $role (qw(cleanup qmgr smtpd smtp trivial-rewrite master)) {
         my $times;
         ok wait_for(sub { $times = arrived($role); keys %$times == $CLIENTS * $EACH }, 60), 'none lost, none damaged';
         diag "lost: $_" for grep { !$times->{$_} } acked($role);
-        ok $mta->wait_empty(60), 'the queue is empty' or diag join ' ', $mta->queued;
+        ok settled(), 'the queue is empty' or diag join ' ', whole_files();
         my $again = grep { $_ > 1 } values %$times;
         cmp_ok $again, '<=', 4 * ($role eq 'smtp' || $role eq 'qmgr' ? 20 : $CLIENTS), "delivered twice: $again";
     };

@@ -220,7 +220,7 @@ sub DESTROY {
     local ($?, $@, $!);
     $self->gatepost('stop') if $self->{running};
     if ($ENV{GP_KEEP} || $self->{keep}) {
-        Test::More::diag("kept: $self->{dir}");
+        print STDERR "# kept: $self->{dir}\n"; # Test::More may be gone already
     } else {
         remove_tree($self->{dir}, { error => \my $ignored });
     }
