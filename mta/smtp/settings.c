@@ -231,6 +231,18 @@ static int load_rewriting(const struct conf *c, struct err *e)
 	return load_tables(c, "generic_maps", &loaded.generic, e);
 }
 
+/* Accepted so that a Postfix configuration loads, and without effect here: an operator who relies on one must hear of it. */
+static void warn_unused(const struct conf *c)
+{
+	static const char *const suffixes[] = { "body_checks", "delivery_status_filter", "dns_reply_filter", "header_checks",
+		"mime_header_checks", "nested_header_checks", "reply_filter" };
+
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		if (*text_of(c, suffixes[i]) != '\0' && *conf_raw(c, name_of(suffixes[i]).text) != '$')
+			log_warn("%s has no effect: outgoing mail is not checked or filtered", name_of(suffixes[i]).text);
+	}
+}
+
 int settings_load(const struct conf *c, bool lmtp, struct err *e)
 {
 	loaded = (struct settings){ .lmtp = lmtp, .always_ehlo = true };
@@ -241,6 +253,7 @@ int settings_load(const struct conf *c, bool lmtp, struct err *e)
 		loaded.connect_ms = -1; /* the system's own limit */
 	if (!conf_bool(c, name_of("connection_cache_on_demand").text) && *text_of(c, "connection_cache_destinations") == '\0')
 		loaded.idle_ms = 0;
+	warn_unused(c);
 	load_lookups(c);
 	load_discard(c);
 	if (!nexthop_port(str_z(text_of(c, "tcp_port")), &loaded.port))
