@@ -130,6 +130,7 @@ int store_begin(struct mail *x, struct err *e); /* create the queue file for a l
 int store_append(struct mail *x, struct str bytes, struct err *e); /* Suspends. */
 int store_commit(struct mail *x, struct err *e); /* write what is in memory, fsync. 0: durable. Suspends. */
 void store_remove(struct mail *x);
+void store_withdraw(struct mail *x); /* committed, but nobody heard of it: the sender will come again. Suspends. */
 void store_init(void);
 void store_notify(struct mail *x); /* tell qmgr. Suspends. */
 

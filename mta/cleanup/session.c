@@ -178,10 +178,12 @@ static int serve_message(struct mail *x, struct stream *io, struct err *e)
 	work_on_content(x);
 	turn_into_bounce(x);
 	commit(x);
-	if (answer(x, io, e) < 0)
+	if (answer(x, io, e) < 0) {
 		log_debug("%s: nobody to answer: %s", x->m.id, e->text);
-	if (!mail_refused(x) && !x->discard && x->m.rcpt_count > 0)
+		store_withdraw(x);
+	} else if (!mail_refused(x) && !x->discard && x->m.rcpt_count > 0) {
 		store_notify(x);
+	}
 	return e->kind == ERR_NONE ? 0 : -1;
 }
 

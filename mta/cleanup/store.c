@@ -1,10 +1,12 @@
 /* mta/cleanup/store.c - the queue file. A small message: one open, one write, one fsync; a large one was written as it came. Only after
- * fsync said 0 does anybody hear "250"; after any failure the file is removed, and an fsync that failed is never tried again.
+ * fsync said 0 does anybody hear "250"; after any failure the file is removed, and an fsync that failed is never tried again. The file is
+ * locked from the start, so that qmgr does not take up what is not yet durable; the lock goes to qmgr with the descriptor.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/uio.h>
@@ -52,6 +54,21 @@ static void file_path(const struct mail *x, bool hold, char path[PATH_SIZE])
 	snprintf(path, PATH_SIZE, "%s/%s", hold ? "hold" : "incoming", x->m.id);
 }
 
+/* A new, locked file; -1 with errno. */
+static int create_locked(const char *path)
+{
+	int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+	int error;
+
+	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	error = errno;
+	unlink(path);
+	close(fd);
+	errno = error;
+	return -1;
+}
+
 /* ---- large messages ---- */
 
 struct begin_job {
@@ -63,7 +80,7 @@ static void begin_run(void *arg)
 {
 	struct begin_job *j = arg;
 
-	j->fd = open(j->path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+	j->fd = create_locked(j->path);
 	j->errnum = errno;
 }
 
@@ -152,7 +169,7 @@ static bool write_all(struct commit_job *j)
 
 static bool write_new(struct commit_job *j)
 {
-	j->fd = open(j->path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+	j->fd = create_locked(j->path);
 	if (j->fd < 0)
 		return failed(j, "create");
 	return write_all(j);
@@ -193,6 +210,15 @@ static bool sync_name(struct commit_job *j)
 	return fs_sync_dir(directory, &e) == 0 || failed(j, "sync directory");
 }
 
+/* Nobody removed it: the sweep of abandoned files could when this process had stood still for long. */
+static bool still_there(struct commit_job *j)
+{
+	struct stat st;
+
+	errno = ENOENT;
+	return (fstat(j->fd, &st) == 0 && st.st_nlink > 0) || failed(j, "find");
+}
+
 static void commit_run(void *arg)
 {
 	struct commit_job *j = arg;
@@ -203,9 +229,12 @@ static void commit_run(void *arg)
 		ok = failed(j, "fsync");
 	if (ok)
 		ok = sync_name(j);
+	if (ok)
+		ok = still_there(j);
 	if (ok || j->fd < 0)
 		return;
-	unlink(j->path);
+	if (unlink(j->path) < 0 && ftruncate(j->fd, 0) < 0)
+		j->step = "remove after an error"; /* it may be delivered, too: better than lost */
 	close(j->fd);
 	j->fd = -1;
 }
@@ -317,6 +346,16 @@ void store_remove(struct mail *x)
 		offload(remove_run, path);
 	close(x->content.fd);
 	x->content.fd = -1;
+}
+
+void store_withdraw(struct mail *x)
+{
+	char path[PATH_SIZE];
+
+	if (!x->content.committed)
+		return;
+	file_path(x, (x->m.flags & QUEUE_HOLD) != 0, path);
+	offload(remove_run, path);
 }
 
 void store_notify(struct mail *x)

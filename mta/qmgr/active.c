@@ -21,7 +21,8 @@
 #define FINISHERS_MAX 4
 #define SLOW_US 1000000 /* after so long a new message moves to active/ */
 #define MOVE_MAX 256 /* in one go */
-#define INCOMPLETE_MAX_S 86400 /* a file that is no message by then never will be */
+#define ABANDONED_S 60 /* an incomplete file that nobody holds open is left for so long */
+#define DAMAGED_S 86400 /* and one that is damaged */
 
 /* Retries may not crowd out new mail: a fifth of the places is kept for it. */
 bool active_has_room(enum source source)
@@ -173,8 +174,8 @@ static void save_corrupt(const struct take *t)
 	buf_done(&to);
 }
 
-/* In incoming/ a bad file may be one that is being written, or was when the machine went down: nobody was told that it was accepted. It
- * waits a day before it is removed, or, if it got as far as a superblock, saved. */
+/* In incoming/ a bad file was being written when its writer died or the machine went down (one that still is being written is locked):
+ * nobody was told that it was accepted. One that got as far as a superblock may be more than that; it is saved, not at once, however. */
 static void put_aside(const struct take *t)
 {
 	int64_t age_s = clock_wall_us() / 1000000 - t->st.st_mtime;
@@ -182,10 +183,10 @@ static void put_aside(const struct take *t)
 	if (t->source != SOURCE_INCOMING) {
 		log_warn("%s: %s", t->id, t->e.text);
 		save_corrupt(t);
-	} else if (age_s > INCOMPLETE_MAX_S && t->begun) {
+	} else if (t->begun && age_s > DAMAGED_S) {
 		save_corrupt(t);
-	} else if (age_s > INCOMPLETE_MAX_S) {
-		log_warn("removing incomplete file %s", t->path);
+	} else if (!t->begun && age_s > ABANDONED_S) {
+		log_info("removing incomplete file %s", t->path);
 		(void)unlink(t->path);
 	}
 }
