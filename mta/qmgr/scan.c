@@ -259,7 +259,8 @@ static void rest(void)
 	if (qmgr.want_active && ms > LOCKED_RETRY_MS)
 		ms = LOCKED_RETRY_MS;
 	fiber_sleep(LEAST_WAIT_MS / 5); /* a burst of requests is one */
-	(void)fiber_wait(deadline_in(ms));
+	if (!qmgr.draining) /* the kick for that may have come in the middle of a scan */
+		(void)fiber_wait(deadline_in(ms));
 }
 
 static bool passed(int64_t *next_ms, int64_t every_ms)
