@@ -22,6 +22,14 @@ static struct str without_line_end(struct str line)
 	return line;
 }
 
+/* A bare CR becomes a blank: a host further on might take it for a line end. */
+static void blank_bare_crs(char *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] == '\r')
+			p[i] = ' ';
+}
+
 /* "From user date" lines in front, as mailboxes have them. */
 static bool is_mailbox_line(struct str line)
 {
@@ -45,6 +53,7 @@ static void read_lines(struct buf *out, const struct request *r, uint64_t max)
 			continue;
 		if (s.n + 2 > max - out->n)
 			fatal(EX_UNAVAILABLE, "%s(%lu): message file too big", r->login, (unsigned long)getuid());
+		blank_bare_crs(line, s.n);
 		buf_add(out, s);
 		buf_add(out, STR("\r\n"));
 	}
