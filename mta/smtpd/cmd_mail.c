@@ -282,6 +282,8 @@ static int take_sender(struct session *s, const struct smtp_path *path, struct s
 {
 	struct str sender = internal_form(s, &path->addr);
 
+	if (path->addr.local.n == 0 && path->addr.domain.n > 0) /* "<@domain>": nobody to tell about a failure */
+		return bad_address(s, CODE_BAD_SENDER, "sender", "MAIL", args);
 	if (!utf8_ascii(sender) && cf.strict_smtputf8 && !(s->t.flags & QUEUE_UTF8))
 		return session_reply(s, CODE(553, 5, 6, 7), "Must declare SMTPUTF8 to send unicode address");
 	s->t.sender = sender;
