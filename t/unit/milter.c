@@ -640,6 +640,10 @@ static const struct {
 			 "\0\0\0\4b\nb\n"
 			 "\0\0\0\2bc"),
 		0, NULL, "a\r\nb\r\nc\r\n", "", 0 },
+	{ "bare CRs in a body",
+		STR_INIT("\0\0\0\10ba\rb\r\rc\r"
+			 "\0\0\0\5b\n\rd\r"),
+		0, NULL, "a b  c\r\n d\r\n", "", 0 },
 	{ "empty body", STR_INIT("\0\0\0\1b"), 0, NULL, "", "", 0 },
 	{ "body after something else",
 		STR_INIT("\0\0\0\2ba"
