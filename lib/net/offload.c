@@ -185,6 +185,7 @@ static void submit(struct job *j)
 void offload(void (*fn)(void *), void *arg)
 {
 	struct job j = { .fn = fn, .arg = arg, .fiber = fiber_self() };
+	bool woken = false;
 
 	if (j.fiber == NULL) {
 		fn(arg);
@@ -194,5 +195,7 @@ void offload(void (*fn)(void *), void *arg)
 		open_wake_fd();
 	submit(&j);
 	while (!j.done)
-		fiber_wait(DEADLINE_NEVER);
+		woken |= fiber_wait(DEADLINE_NEVER) && !j.done;
+	if (woken)
+		fiber_wake(fiber_self()); /* it was meant for what the fiber does next */
 }
