@@ -401,7 +401,7 @@ subtest 'unreadable files' => sub {
     close $f;
     start_daemon($m, 'qmgr');
     ok(seen($m, qr/warning: saving corrupt file "$bad" from queue "active" to queue "corrupt"/), 'damaged');
-    ok(seen($m, qr/warning: removing incomplete file incoming\/4OLD000z1/), 'incomplete for more than a day');
+    ok(seen($m, qr/removing incomplete file incoming\/4OLD000z1/), 'incomplete for more than a day');
     ok(seen($m, qr/$good: removed/), 'the good one is delivered');
     is_deeply([files($m)], ["corrupt/$bad", "incoming/$torn"], 'a torn one waits');
     stop($m);
