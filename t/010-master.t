@@ -48,7 +48,7 @@ sub free_port {
     return IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)->sockport;
 }
 
-# ---- the stand-in: says 'R', tells its pid to whoever connects, leaves at TERM or when master is gone ----
+# ---- the stand-in: says 'R', tells its pid to whoever connects, leaves at TERM, 'L' or when master is gone ----
 # Files beside the configuration direct it: bad-NAME fails at start, deaf-NAME does not hear TERM.
 spew('daemons/stand-in', <<'EOT');
 #!/usr/bin/perl
@@ -80,7 +80,7 @@ my $watch = IO::Select->new($control, $listener);
 syswrite $control, 'R';
 while (!$over) {
     for my $fd ($watch->can_read(0.5)) {
-        if ($fd == $control) { sysread($control, my $x, 1) or $over = 1; next }
+        if ($fd == $control) { my $x; $over = 1 if !sysread($control, $x, 1) || $x eq 'L'; next }
         accept(my $c, $listener) or next;
         syswrite $c, "$name $$\n";
         close $c;

@@ -16,13 +16,17 @@
 #include "lib/net/loop.h"
 #include "lib/service/parts.h"
 
+#define FIRST_REQUEST_MS 100 /* after accept(): whoever connected in time says what it wants */
+
 static struct {
 	const struct service *what;
 	struct service_options options;
 	struct conf *conf;
 	struct event *control;
 	bool started;  /* start() has returned */
+	bool leaving;  /* accepts no more */
 	bool draining;
+	bool stopping; /* not for a successor */
 	bool drained;  /* drain() has returned */
 } self;
 
@@ -47,6 +51,11 @@ const struct conf *service_conf(void)
 bool service_draining(void)
 {
 	return self.draining;
+}
+
+bool service_stopping(void)
+{
+	return self.stopping;
 }
 
 unsigned service_sessions(void)
@@ -81,9 +90,13 @@ static void leave_if_done(void)
 		loop_stop();
 }
 
+/* A connection that was just accepted gets its first request through; those that wait for their next one are the role's to end. */
 static void drain_fiber(void *arg)
 {
 	(void)arg; /* there is one service */
+	if (acceptor_sessions() > 0)
+		fiber_sleep(FIRST_REQUEST_MS);
+	self.draining = true;
 	if (self.what->drain != NULL)
 		self.what->drain();
 	self.drained = true;
@@ -93,18 +106,24 @@ static void drain_fiber(void *arg)
 /* A process told to leave before start() has returned has served nobody yet: it leaves when start() is through. */
 static void drain(void)
 {
-	if (self.draining)
+	if (self.leaving)
 		return;
-	self.draining = true;
+	self.leaving = true;
 	acceptor_stop();
 	if (self.started)
 		fiber_start("drain", drain_fiber, NULL);
 }
 
+static void stop(void)
+{
+	self.stopping = true;
+	drain();
+}
+
 static void on_term(void *arg)
 {
 	(void)arg; /* there is one service */
-	drain();
+	stop();
 }
 
 static void on_control(evutil_socket_t fd, short what, void *arg)
@@ -114,10 +133,15 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 
 	(void)what; /* always readable */
 	(void)arg;  /* there is one service */
-	if (n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR)))
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n > 0) {
+		if (c == 'L')
+			drain();
+		return;
+	}
 	event_del(self.control);
-	drain();
+	stop();
 }
 
 /* ---- the beginning ---- */
@@ -263,7 +287,7 @@ static void first_fiber(void *arg)
 	if (self.what->start != NULL)
 		self.what->start(self.conf);
 	self.started = true;
-	if (self.draining) {
+	if (self.leaving) {
 		drain_fiber(NULL);
 		return;
 	}

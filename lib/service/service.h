@@ -4,7 +4,7 @@
  * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT [-m CLIENTS] [-q] [-r] -o name=value ... [-- args]" with the listening
  * sockets as descriptors 4... and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when
  * ready, 'S' before clean exit. The working directory is the queue directory. SIGTERM and master's death mean: accept no more, finish
- * sessions, leave. -m: this process's share of the service's clients at once; -q: standard output and error are closed once ready (master
+ * sessions at their next safe point, leave; an 'L' from master (reload) leaves clients of the outside all the time they want. -m: this process's share of the service's clients at once; -q: standard output and error are closed once ready (master
  * runs in the background); -r: chroot column of master.cf. Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
  * fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
  */
@@ -45,6 +45,7 @@ const char *service_name(void);        /* master.cf service name: "relay", "127.
 const char *const *service_args(size_t *count); /* args after the options (pipe's argv=...) */
 const struct conf *service_conf(void);
 bool service_draining(void);           /* sessions should end at the next safe point */
+bool service_stopping(void);           /* so should those with clients of the outside: nobody takes over */
 unsigned service_sessions(void);       /* connections being served */
 unsigned service_listener_count(void);
 int service_listener(unsigned i);      /* fd */

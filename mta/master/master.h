@@ -32,6 +32,7 @@ struct worker { /* a process, or the place for one */
 	pid_t pid;   /* 0: none */
 	int control; /* our end of the control channel, -1: none */
 	bool ready, leaving, told_to_leave;
+	bool told_gently; /* its clients may finish */
 	int64_t started_at;
 	int64_t start_at;  /* when the next process may start; DEADLINE_NEVER: when pid has left */
 	unsigned failures; /* deaths in a row, each within LIFE_LONG_ENOUGH_MS */
@@ -124,7 +125,7 @@ void workers_start_due(struct master *m);                 /* start what is due *
 int64_t workers_next_due(const struct master *m);         /* when the next is */
 void workers_heard(struct master *m, struct worker *w);   /* its control channel is readable */
 void workers_reap(struct master *m);                      /* after SIGCHLD */
-void workers_retire(struct service *s);                   /* tell all to leave */
+void workers_retire(struct service *s, bool gently);      /* tell all to leave; gently: a successor is there, clients may finish */
 void workers_signal(struct master *m, int signum);        /* to all */
 void workers_take_over(struct master *m);                 /* after a reload: single services change hands, dropped ones leave */
 size_t workers_alive(const struct master *m, bool front); /* how many processes; front: only of services that bring work in */

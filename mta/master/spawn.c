@@ -174,7 +174,7 @@ int spawn_worker(const struct master *m, struct worker *w, struct err *e)
 		return -1;
 	w->pid = pid;
 	w->control = pair[0];
-	w->ready = w->leaving = w->told_to_leave = false;
+	w->ready = w->leaving = w->told_to_leave = w->told_gently = false;
 	w->started_at = clock_mono_ms();
 	return 0;
 }

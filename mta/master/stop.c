@@ -7,14 +7,26 @@
 #define REST_MS 5000  /* for the others, which have nothing to do any more */
 #define KILLED_MS 2000
 
+/* Nobody will accept: clients had better try another server than wait. */
+static void close_listeners(struct service *s)
+{
+	for (size_t i = 0; i < s->listener_count; i++) {
+		if (s->listeners[i]->fd >= 0)
+			close(s->listeners[i]->fd);
+		s->listeners[i]->fd = -1;
+	}
+}
+
 static void retire(struct master *m, bool front)
 {
 	for (struct list *i = m->generations.next; i != &m->generations; i = i->next) {
 		struct generation *g = LIST_OWNER(i, struct generation, all);
 
 		for (size_t k = 0; k < g->service_count; k++) {
-			if (!front || g->services[k].front)
-				workers_retire(&g->services[k]);
+			if (front && !g->services[k].front)
+				continue;
+			close_listeners(&g->services[k]);
+			workers_retire(&g->services[k], false);
 		}
 	}
 }

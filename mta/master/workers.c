@@ -133,16 +133,24 @@ int64_t workers_next_due(const struct master *m)
 
 /* ---- changing hands ---- */
 
-void workers_retire(struct service *s)
+static void tell_to_leave(struct worker *w, bool gently)
+{
+	bool told = gently && w->control >= 0 && send(w->control, "L", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+
+	w->told_to_leave = true;
+	w->told_gently = told;
+	if (!told)
+		kill(w->pid, SIGTERM);
+}
+
+void workers_retire(struct service *s, bool gently)
 {
 	for (size_t i = 0; i < s->worker_count; i++) {
 		struct worker *w = &s->workers[i];
 
 		w->start_at = DEADLINE_NEVER;
-		if (w->pid == 0 || w->told_to_leave)
-			continue;
-		w->told_to_leave = true;
-		kill(w->pid, SIGTERM);
+		if (w->pid != 0 && (!w->told_to_leave || (w->told_gently && !gently)))
+			tell_to_leave(w, gently);
 	}
 }
 
@@ -156,7 +164,7 @@ static void retire_older(struct master *m, const char *key)
 			const char *its = g->services[k].key;
 
 			if (key != NULL ? strcmp(its, key) == 0 : generation_find(m->current, its) == NULL)
-				workers_retire(&g->services[k]);
+				workers_retire(&g->services[k], g->services[k].front);
 		}
 	}
 }

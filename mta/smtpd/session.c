@@ -461,7 +461,7 @@ static bool too_many_errors(struct session *s)
 
 static bool draining(struct session *s)
 {
-	if (!service_draining() || s->t.open || stream_buffered(s->io) > 0)
+	if (!service_stopping() || s->t.open || stream_buffered(s->io) > 0)
 		return false;
 	session_reply(s, CODE(421, 4, 3, 2), "%s Service shutting down", cf.myhostname);
 	return true;
