@@ -7,9 +7,12 @@
 #include "lib/base/log.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
+#include "lib/proto/wire.h"
 #include "mta/smtpd/settings.h"
 
 #define HELD_MAX (64u * 1024 * 1024) /* octets held back when message_size_limit sets no bound */
+#define OPEN_AT 49152 /* octets of content with which a message begins its way to cleanup; smaller ones go in one piece */
+#define TRIES 3 /* connections to cleanup */
 #define LONG_LINE 998
 #define CODE_TOO_BIG CODE(552, 5, 3, 4)
 #define CODE_WRITE_ERROR CODE(451, 4, 3, 0)
@@ -112,19 +115,31 @@ static void lose(struct session *s, struct content *c, const char *why)
 	c->fate = CONTENT_LOST;
 }
 
-/* A kept connection may have died with its worker: that is worth one more try. */
-static void open_cleanup(struct session *s, struct content *c)
+static int offer(struct content *c, const struct cleanup_request *r, bool complete, struct err *e)
+{
+	if (cleanup_send_envelope(c->cleanup, r, patience(), e) < 0)
+		return -1;
+	if (c->held.n > 0 && cleanup_send_content(c->cleanup, buf_str(&c->held), patience(), e) < 0)
+		return -1;
+	return complete ? cleanup_send_end(c->cleanup, c->flags, patience(), e) : wire_flush(c->cleanup, patience(), e);
+}
+
+/* Envelope and what is held, perhaps everything. A connection that does not take it all belongs to a worker that died or just leaves: no
+ * message came of it, so that is worth another try. */
+static void hand_over(struct session *s, struct content *c, bool complete)
 {
 	struct cleanup_request *r = build_request(s);
 	struct err e = ERR_INIT;
 	bool reused = true;
 
-	while (reused) {
+	for (int i = 0; i < TRIES || reused; i++) {
 		c->cleanup = pool_get(cf.cleanup, patience(), &reused, &e);
 		if (c->cleanup == NULL)
 			break;
-		if (cleanup_send_envelope(c->cleanup, r, patience(), &e) == 0)
+		if (offer(c, r, complete, &e) == 0) {
+			buf_done(&c->held);
 			return;
+		}
 		pool_drop(cf.cleanup, c->cleanup);
 		c->cleanup = NULL;
 	}
@@ -147,8 +162,6 @@ struct content *content_begin(struct session *s)
 	c->at_start = true;
 	c->hold_back = cf.lists[LIST_EOD].count > 0;
 	arena_defer(s->mail, content_release, c);
-	if (!c->hold_back && !s->t.discard)
-		open_cleanup(s, c);
 	return c;
 }
 
@@ -181,10 +194,12 @@ void content_add(struct session *s, struct content *c, struct str lines)
 			pool_drop(cf.cleanup, c->cleanup);
 		c->cleanup = NULL;
 		buf_done(&c->held);
-	} else if (c->hold_back) {
-		buf_add(&c->held, lines);
 	} else if (c->cleanup != NULL) {
 		send_content(s, c, lines);
+	} else if (c->hold_back || !s->t.discard) {
+		buf_add(&c->held, lines);
+		if (!c->hold_back && c->held.n >= OPEN_AT)
+			hand_over(s, c, false);
 	}
 }
 
@@ -241,15 +256,13 @@ static int ask_cleanup(struct session *s, struct content *c, struct cleanup_answ
 {
 	struct err e = ERR_INIT;
 
-	if (c->hold_back) {
-		open_cleanup(s, c);
-		if (c->cleanup != NULL)
-			send_content(s, c, buf_str(&c->held));
-	}
+	if (c->cleanup == NULL)
+		hand_over(s, c, true);
+	else if (cleanup_send_end(c->cleanup, c->flags, patience(), &e) < 0)
+		lose(s, c, e.text);
 	if (c->cleanup == NULL)
 		return -1;
-	if (cleanup_send_end(c->cleanup, c->flags, patience(), &e) < 0 ||
-		cleanup_receive_answer(c->cleanup, session_scratch(s), answer, patience(), &e) < 0) {
+	if (cleanup_receive_answer(c->cleanup, session_scratch(s), answer, patience(), &e) < 0) {
 		lose(s, c, e.text);
 		return -1;
 	}

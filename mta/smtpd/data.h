@@ -7,9 +7,9 @@
 enum content_fate { CONTENT_GOOD, CONTENT_TOO_BIG, CONTENT_LOST };
 
 struct content {
-	struct stream *cleanup; /* NULL: held back, discarded, or lost */
-	struct buf held;        /* all of it, while smtpd_end_of_data_restrictions have to be asked first */
-	bool hold_back;
+	struct stream *cleanup; /* NULL: not yet opened, discarded, or lost */
+	struct buf held;        /* what cleanup has not got yet */
+	bool hold_back;         /* all of it: smtpd_end_of_data_restrictions have to be asked first */
 	enum content_fate fate;
 	uint64_t size;          /* octets with CRLF line ends */
 	unsigned flags;         /* QUEUE_8BIT, QUEUE_DOTS, QUEUE_LONG_LINES */
@@ -19,8 +19,8 @@ struct content {
 	size_t line_size;
 };
 
-/* Start the message: connects to cleanup and sends the envelope, unless the message is held back or discarded. It ends with the
- * transaction. Never fails: trouble is the content's fate, told to the client when its content is in. Suspends. */
+/* Start the message. It ends with the transaction. Cleanup is asked when there is something worth a write. Never fails: trouble is the
+ * content's fate, told to the client when its content is in. */
 struct content *content_begin(struct session *s);
 /* More content, lines ending CRLF. Suspends. */
 void content_add(struct session *s, struct content *c, struct str lines);
