@@ -30,28 +30,29 @@ static void make_request(const struct batch *b, struct deliver_request *r)
 		r->m.rcpts[i] = m->m.rcpts[b->rcpts[i]];
 }
 
-static int talk(struct stream *s, const struct deliver_request *r, struct arena *a, struct deliver_answer *answer, struct err *e)
+/* *sent: the agent may have begun. */
+static int talk(struct stream *s, const struct deliver_request *r, struct arena *a, struct deliver_answer *answer, bool *sent, struct err *e)
 {
-	if (deliver_send_request(s, r, deadline_in(REQUEST_MS), e) < 0 ||
-		deliver_receive_answer(s, a, answer, deadline_in(ANSWER_MS), e) < 0)
+	*sent = deliver_send_request(s, r, deadline_in(REQUEST_MS), e) == 0;
+	if (!*sent || deliver_receive_answer(s, a, answer, deadline_in(ANSWER_MS), e) < 0)
 		return -1;
 	return answer->count == r->m.rcpt_count ? 0 : err_temp(e, "malformed response");
 }
 
-/* A connection from the pool may belong to a worker that is just leaving: that is no reason to blame the transport. */
+/* A connection may belong to a worker that is just leaving: that is no reason to blame the transport. */
 static enum attempt attempt(struct batch *b, struct deliver_answer *answer, struct err *e)
 {
 	struct transport *t = b->peer->job->transport;
 	struct deliver_request r;
-	bool reused = true;
+	bool reused = true, sent = false;
 
 	make_request(b, &r);
-	for (int i = 0; i < TRIES && reused; i++) {
+	for (int i = 0; i < TRIES && (reused || !sent); i++) {
 		struct stream *s = pool_get(t->pool, deadline_in(CONNECT_MS), &reused, e);
 
 		if (s == NULL)
 			return ATTEMPT_UNAVAILABLE;
-		if (talk(s, &r, b->peer->job->msg->life, answer, e) == 0) {
+		if (talk(s, &r, b->peer->job->msg->life, answer, &sent, e) == 0) {
 			pool_put(t->pool, s);
 			return ATTEMPT_DONE;
 		}
