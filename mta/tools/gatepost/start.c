@@ -5,6 +5,8 @@
 #include "lib/conf/master_cf.h"
 #include "mta/tools/gatepost/gatepost.h"
 
+#define DYING_MS 300 /* a master that was killed a moment ago is still there for an instant */
+
 int verb_start(struct tool *t, int argc, char **argv)
 {
 	struct arena *a = arena_new("start");
@@ -26,7 +28,7 @@ int verb_start(struct tool *t, int argc, char **argv)
 		return EX_CONFIG;
 	}
 	pid = running_master(t);
-	if (pid != 0) {
+	if (pid != 0 && !running_wait_end(t, DYING_MS)) {
 		tool_complain("already running, process %ld", (long)pid);
 		return EX_TEMPFAIL;
 	}
