@@ -186,7 +186,7 @@ static void put_aside(const struct take *t)
 	} else if (t->begun && age_s > DAMAGED_S) {
 		save_corrupt(t);
 	} else if (!t->begun && age_s > ABANDONED_S) {
-		log_warn("removing incomplete file %s", t->path);
+		log_info("removing incomplete file %s", t->path);
 		(void)unlink(t->path);
 	}
 }
