@@ -65,8 +65,8 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 		int sent;
 
 		deliver_message(a, &r, &answer);
+		sent = deliver_conclude(s, &r, &answer, DEADLINE_NEVER, &e);
 		close(r.fd);
-		sent = deliver_send_answer(s, &answer, DEADLINE_NEVER, &e);
 		if (sent < 0) {
 			log_warn("%s: delivery answer: %s", r.m.id, e.text);
 			break;
