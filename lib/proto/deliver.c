@@ -1,7 +1,9 @@
 /* lib/proto/deliver.c - "deliver these recipients", both ends, and the agents' log line. */
 #include "lib/proto/deliver.h"
 
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -12,6 +14,7 @@
 #include "lib/proto/wire.h"
 
 #define RESULT_LEAST 22 /* octets of a result with empty texts */
+#define HEARD_MS 50 /* between looks whether the answer was taken */
 
 int deliver_send_request(struct stream *s, const struct deliver_request *r, int64_t deadline, struct err *e)
 {
@@ -85,16 +88,36 @@ int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_
 	return wire_send(s, &b, NULL, 0, deadline, e);
 }
 
+/* Has qmgr taken the answer? It may die with answers still in its socket. Its next request or an empty socket says yes. */
+static bool heard(struct stream *s)
+{
+	struct str next;
+	int r, unread = 0;
+
+	do {
+		r = stream_peek(s, &next, deadline_in(HEARD_MS));
+		if (r == STREAM_TIMEOUT && ioctl(stream_fd(s), SIOCOUTQ, &unread) < 0)
+			unread = 0;
+	} while (r == STREAM_TIMEOUT && unread > 0);
+	return r == STREAM_OK || r == STREAM_TIMEOUT;
+}
+
+static void mark_delivered(const struct deliver_request *r, const struct deliver_answer *a)
+{
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < a->count && i < r->m.rcpt_count; i++)
+		if (a->results[i].status == DELIVER_SENT && queue_mark_done(r->fd, &r->m.rcpts[i], 1, &e) < 0)
+			log_warn("%s: %s", r->m.id, e.text);
+}
+
 int deliver_conclude(struct stream *s, const struct deliver_request *r, const struct deliver_answer *a, int64_t deadline, struct err *e)
 {
-	struct err mark = ERR_INIT;
+	int sent = deliver_send_answer(s, a, deadline, e);
 
-	if (deliver_send_answer(s, a, deadline, e) == 0)
-		return 0;
-	for (size_t i = 0; i < a->count && i < r->m.rcpt_count; i++)
-		if (a->results[i].status == DELIVER_SENT && queue_mark_done(r->fd, &r->m.rcpts[i], 1, &mark) < 0)
-			log_warn("%s: %s", r->m.id, mark.text);
-	return -1;
+	if (sent < 0 || !heard(s))
+		mark_delivered(r, a);
+	return sent;
 }
 
 int deliver_receive_answer(struct stream *s, struct arena *a, struct deliver_answer *out, int64_t deadline, struct err *e)

@@ -44,7 +44,7 @@ int deliver_receive_answer(struct stream *s, struct arena *a, struct deliver_ans
 /* agent's side: 0, 1 peer closed, -1 with *e. Suspends. */
 int deliver_receive_request(struct stream *s, struct arena *a, struct deliver_request *out, int64_t deadline, struct err *e);
 int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_t deadline, struct err *e); /* Suspends. */
-/* The same, and when nobody hears it because qmgr died meanwhile: mark the delivered recipients done in the file, so that its successor does
+/* The same, and when nobody took it because qmgr died meanwhile: mark the delivered recipients done in the file, so that its successor does
  * not send them again. The agent may write there: the lock on the file is held by the descriptor in r. Use it before closing that. Suspends. */
 int deliver_conclude(struct stream *s, const struct deliver_request *r, const struct deliver_answer *a, int64_t deadline, struct err *e);
 
