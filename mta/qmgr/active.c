@@ -23,6 +23,7 @@
 #define MOVE_MAX 256 /* in one go */
 #define ABANDONED_S 60 /* an incomplete file that nobody holds open is left for so long */
 #define DAMAGED_S 86400 /* and one that is damaged */
+#define LOOK_AGAIN_S 10 /* at what could not be taken up from deferred/ */
 
 /* Retries may not crowd out new mail: a fifth of the places is kept for it. */
 bool active_has_room(enum source source)
@@ -191,9 +192,15 @@ static void put_aside(const struct take *t)
 	}
 }
 
+/* Later, but not as late as the next regular look. */
 static void look_again(enum source source)
 {
-	qmgr.want_active = qmgr.want_active || source != SOURCE_DEFERRED;
+	int64_t then_s = clock_wall_us() / 1000000 + LOOK_AGAIN_S;
+
+	if (source != SOURCE_DEFERRED)
+		qmgr.want_active = true;
+	else if (qmgr.next_due_s == 0 || then_s < qmgr.next_due_s)
+		qmgr.next_due_s = then_s;
 }
 
 /* Nothing to deliver came of it. */

@@ -288,11 +288,9 @@ static void keep_run(void *arg)
 
 	if (queue_trim_status(m->fd, &m->m, &k->e) == 0)
 		(void)queue_append_status(m->fd, k->history, k->history_count, &k->e);
-	k->error = futimens(m->fd, times) < 0 ? errno : 0;
-	if (k->error == 0 && queue_deferred_path(k->due_s, m->m.id, &to, &k->e) < 0)
-		k->error = EIO;
-	if (k->error == 0)
-		k->error = change_name(m, buf_z(&to));
+	k->error = futimens(m->fd, times) < 0 ? errno : ENOENT;
+	for (int i = 0; i < 2 && k->error == ENOENT; i++) /* a scan may remove the empty bucket in between */
+		k->error = queue_deferred_path(k->due_s, m->m.id, &to, &k->e) < 0 ? EIO : change_name(m, buf_z(&to));
 	buf_done(&to);
 }
 
