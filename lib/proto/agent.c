@@ -16,6 +16,12 @@ struct waiting {
 static struct list waiting = { &waiting, &waiting };
 static bool draining;
 
+/* No more requests than those that were already sent; qmgr notices when it sends another one, and takes another worker. */
+static void end_reading(const struct waiting *w)
+{
+	(void)shutdown(stream_fd(w->io), SHUT_RD);
+}
+
 /* 0: a request; 1: no more. */
 static int next_request(struct waiting *w, struct arena *a, struct deliver_request *r)
 {
@@ -23,7 +29,7 @@ static int next_request(struct waiting *w, struct arena *a, struct deliver_reque
 	int got;
 
 	if (draining)
-		return 1;
+		end_reading(w);
 	list_add_tail(&waiting, &w->link);
 	got = deliver_receive_request(w->io, a, r, DEADLINE_NEVER, &e);
 	list_del(&w->link);
@@ -59,12 +65,11 @@ void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver)
 	arena_free(a);
 }
 
-/* Requests that were already sent are still served: only reading ends. */
 void agent_drain(void)
 {
 	draining = true;
 	for (struct list *i = waiting.next; i != &waiting; i = i->next)
-		shutdown(stream_fd(LIST_OWNER(i, struct waiting, link)->io), SHUT_RD);
+		end_reading(LIST_OWNER(i, struct waiting, link));
 }
 
 void agent_same_result(const struct deliver_request *r, const struct deliver_result *res, struct deliver_answer *out)

@@ -215,8 +215,8 @@ static bool wait_for_request(struct stream *io)
 	struct str view;
 	int r;
 
-	if (service_draining() && !stream_input_ready(io))
-		return false;
+	if (service_draining())
+		(void)shutdown(stream_fd(io), SHUT_RD); /* what was sent before is still served */
 	list_add_tail(&idlers, &idle.node);
 	r = stream_peek(io, &view, deadline_in(IDLE_MS));
 	list_del(&idle.node);
