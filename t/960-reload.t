@@ -2,7 +2,7 @@
 # t/960-reload.t - reload and stop while clients are in the middle of their messages: a reload costs no session anything, a stop loses nothing.
 use strict;
 use warnings;
-use Gatepost::Process qw(slurp wait_for);
+use Gatepost::Process qw(slurp spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use POSIX ();
@@ -38,14 +38,15 @@ sub slowly {
     return $c->send_raw("end of $name\r\n.\r\n")->reply;
 }
 
+# A file that tells the clients to end; a signal would interrupt their reading.
+sub over { return $mta->dir . "/$_[0].over" }
+
 # Sessions of three messages, one after the other until told to end. A line of the book is "ok NAME", or what went wrong.
 sub client {
     my ($round, $who) = @_;
-    my $over = 0;
-    local $SIG{TERM} = sub { $over = 1 };
     open my $book, '>>', $mta->dir . "/$round" or die "$round: $!";
     $book->autoflush(1);
-    for (my $n = 0; !$over; $n++) {
+    for (my $n = 0; !-e over($round); $n++) {
         my $c = eval { $mta->smtp } or syswrite($book, "no connection\n"), sleep(0.1), next;
         for my $m (1 .. 3) {
             my $reply = slowly($c, "$round.$who.$n.$m");
@@ -69,7 +70,7 @@ sub start_clients {
 }
 
 sub end_clients {
-    kill 'TERM', @clients;
+    spew(over($_[0]), '');
     waitpid $_, 0 for splice @clients;
 }
 
@@ -102,7 +103,7 @@ subtest 'reload' => sub {
         $reloads += $code == 0;
         sleep 0.1;
     }
-    end_clients();
+    end_clients('reload');
     cmp_ok $reloads, '>', 5, "$reloads reloads";
     is_deeply [ grep { !/^ok / } book('reload') ], [], 'no session noticed';
     arrived('reload');
@@ -117,7 +118,7 @@ subtest 'stop' => sub {
         cmp_ok time - $began, '<', 10, 'soon';
         ok wait_for(sub { ($mta->gatepost('start'))[0] == 0 }, 10), 'started';
     }
-    end_clients();
+    end_clients('stop');
     my @refused = grep { !/^ok / } book('stop');
     is_deeply [ grep { !/^421 4\.3\.2 .*shutting down$|^no connection$|^$/ } @refused ], [], 'told to come again, if anything';
     arrived('stop');
