@@ -5,11 +5,16 @@
 
 #include <string.h>
 
+#include "lib/base/clock.h"
+#include "lib/base/fs.h"
+#include "lib/base/mem.h"
+#include "lib/net/fiber.h"
 #include "lib/proto/message.h"
 #include "lib/proto/wire.h"
 
 #define TAG_CONTENT 'C'
 #define TAG_END 'E'
+#define PIECE 65536 /* octets of a file read at once */
 
 int cleanup_send_envelope(struct stream *s, const struct cleanup_request *r, int64_t deadline, struct err *e)
 {
@@ -41,6 +46,43 @@ int cleanup_send_content(struct stream *s, struct str chunk, int64_t deadline, s
 	r = wire_send_body(s, buf_str(&b), chunk, deadline, e);
 	buf_done(&b);
 	return r;
+}
+
+struct piece { /* one offloaded read */
+	int fd;
+	char *p;
+	size_t n;
+	uint64_t at;
+	int result;
+	struct err *e;
+};
+
+static void read_piece(void *arg)
+{
+	struct piece *r = arg;
+
+	r->result = fs_pread_all(r->fd, r->p, r->n, (off_t)r->at, r->e);
+}
+
+static int send_piece(struct stream *s, struct piece *r, int64_t patience_ms)
+{
+	offload(read_piece, r);
+	if (r->result < 0)
+		return err_context(r->e, "cannot read the message");
+	return cleanup_send_content(s, str_n(r->p, r->n), deadline_in(patience_ms), r->e);
+}
+
+int cleanup_send_file(struct stream *s, int fd, uint64_t at, uint64_t size, int64_t patience_ms, struct err *e)
+{
+	struct piece r = { .fd = fd, .p = mem_alloc(PIECE), .at = at, .e = e };
+	int sent = 0;
+
+	for (; size > 0 && sent == 0; size -= r.n, r.at += r.n) {
+		r.n = size < PIECE ? (size_t)size : PIECE;
+		sent = send_piece(s, &r, patience_ms);
+	}
+	mem_free(r.p);
+	return sent;
 }
 
 int cleanup_send_end(struct stream *s, unsigned content_flags, int64_t deadline, struct err *e)

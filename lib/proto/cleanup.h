@@ -49,6 +49,9 @@ struct cleanup_answer {
 /* sender side */
 int cleanup_send_envelope(struct stream *s, const struct cleanup_request *r, int64_t deadline, struct err *e); /* Suspends. */
 int cleanup_send_content(struct stream *s, struct str chunk, int64_t deadline, struct err *e); /* Suspends. */
+/* Content from an open file: size octets from offset at, read in the thread pool and sent in pieces, each within patience_ms. Suspends.
+ * 0, or -1 with *e. */
+int cleanup_send_file(struct stream *s, int fd, uint64_t at, uint64_t size, int64_t patience_ms, struct err *e);
 int cleanup_send_end(struct stream *s, unsigned content_flags, int64_t deadline,
 	struct err *e); /* content_flags: QUEUE_8BIT|DOTS|LONG_LINES. Flushes. */
 int cleanup_receive_answer(struct stream *s, struct arena *a, struct cleanup_answer *out, int64_t deadline, struct err *e); /* Suspends. */

@@ -4,14 +4,10 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/fs.h"
-#include "lib/base/mem.h"
-#include "lib/net/fiber.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
 
 #define SUBMIT_MS 100000
-#define CHUNK 65536
 #define HEADER_MAX (128 * 1024) /* octets of a header block that is returned alone */
 #define TRIES 3 /* connections that turn out to be stale */
 
@@ -33,38 +29,6 @@ void submit_init(const struct conf *c)
 }
 
 /* ---- the content ---- */
-
-struct piece { /* one offloaded read */
-	int fd;
-	void *p;
-	size_t n;
-	uint64_t at;
-	int result;
-	struct err *e;
-};
-
-static void read_piece(void *arg)
-{
-	struct piece *r = arg;
-
-	r->result = fs_pread_all(r->fd, r->p, r->n, (off_t)r->at, r->e);
-}
-
-static int send_range(struct stream *s, int fd, uint64_t at, uint64_t size, struct err *e)
-{
-	struct piece r = { .fd = fd, .p = mem_alloc(CHUNK), .at = at, .e = e };
-
-	while (size > 0 && r.result == 0) {
-		r.n = size < CHUNK ? (size_t)size : CHUNK;
-		offload(read_piece, &r);
-		if (r.result == 0)
-			r.result = cleanup_send_content(s, str_n(r.p, r.n), deadline_in(SUBMIT_MS), e);
-		r.at += r.n;
-		size -= r.n;
-	}
-	mem_free(r.p);
-	return r.result;
-}
 
 /* Ours may begin lines with dots, and holds 8-bit text when the reasons do; the original's properties are known. */
 static unsigned content_flags(const struct notice *n, struct str front)
@@ -91,9 +55,9 @@ static int send_content(struct stream *s, const struct notice *n, struct err *e)
 	flags = content_flags(n, buf_str(&b));
 	r = cleanup_send_content(s, buf_str(&b), deadline_in(SUBMIT_MS), e);
 	if (r == 0)
-		r = send_range(s, n->about->fd, m->header_at, header_size, e);
+		r = cleanup_send_file(s, n->about->fd, m->header_at, header_size, SUBMIT_MS, e);
 	if (r == 0 && n->whole)
-		r = send_range(s, n->about->fd, m->body_at, m->body_size, e);
+		r = cleanup_send_file(s, n->about->fd, m->body_at, m->body_size, SUBMIT_MS, e);
 	buf_clear(&b);
 	notice_back(n, &b);
 	if (r == 0)

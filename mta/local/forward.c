@@ -2,14 +2,11 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/fs.h"
 #include "lib/mail/date.h"
-#include "lib/net/fiber.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
 #include "mta/local/local.h"
 
-#define PIECE 65536 /* octets of content read at once */
 #define POOL_MAX 8
 
 struct forward {
@@ -83,38 +80,6 @@ static void make_request(struct job *j, const struct forward *f, struct cleanup_
 	buf_done(&received);
 }
 
-struct piece {
-	int fd;
-	char *p;
-	size_t n;
-	uint64_t at;
-	int result;
-	struct err *e;
-};
-
-static void read_piece(void *arg)
-{
-	struct piece *r = arg;
-
-	r->result = fs_pread_all(r->fd, r->p, r->n, (off_t)r->at, r->e);
-}
-
-static int send_range(struct stream *to, int fd, char *room, uint64_t at, uint64_t size, struct err *e)
-{
-	while (size > 0) {
-		struct piece r = { fd, room, size < PIECE ? (size_t)size : PIECE, at, -1, e };
-
-		offload(read_piece, &r);
-		if (r.result < 0)
-			return err_context(e, "cannot read the message");
-		if (cleanup_send_content(to, str_n(room, r.n), deadline_in(cfg.ipc_ms), e) < 0)
-			return -1;
-		at += r.n;
-		size -= r.n;
-	}
-	return 0;
-}
-
 /* Who it was delivered to before it was sent on: how a loop is found. */
 static int send_front(struct job *j, struct stream *to, const struct origin *top, struct err *e)
 {
@@ -129,11 +94,10 @@ static int converse(struct job *j, struct stream *to, const struct origin *top, 
 	struct cleanup_answer *answer, struct err *e)
 {
 	const struct queue_message *m = &j->r->m;
-	char *room = arena_alloc(j->a, PIECE);
 
 	if (cleanup_send_envelope(to, r, deadline_in(cfg.ipc_ms), e) < 0 || send_front(j, to, top, e) < 0 ||
-		send_range(to, j->r->fd, room, m->header_at, m->header_size, e) < 0 ||
-		send_range(to, j->r->fd, room, m->body_at, m->body_size, e) < 0 ||
+		cleanup_send_file(to, j->r->fd, m->header_at, m->header_size, cfg.ipc_ms, e) < 0 ||
+		cleanup_send_file(to, j->r->fd, m->body_at, m->body_size, cfg.ipc_ms, e) < 0 ||
 		cleanup_send_end(to, m->flags & (QUEUE_8BIT | QUEUE_DOTS | QUEUE_LONG_LINES), deadline_in(cfg.ipc_ms), e) < 0)
 		return -1;
 	return cleanup_receive_answer(to, j->a, answer, deadline_in(cfg.ipc_ms), e);

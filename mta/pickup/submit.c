@@ -4,16 +4,13 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/mail/date.h"
-#include "lib/net/fiber.h"
 #include "lib/net/pool.h"
 #include "lib/proto/bounce.h"
 #include "lib/proto/cleanup.h"
 #include "lib/proto/deliver.h"
 
-#define PIECE 65536 /* octets of content read at once */
 #define POOL_MAX 16
 
 static struct {
@@ -79,45 +76,17 @@ static struct str received(const struct submission *s)
 	return field;
 }
 
-struct piece {
-	int fd;
-	char *p;
-	size_t n;
-	uint64_t at;
-	int result;
-	struct err *e;
-};
-
-static void read_piece(void *arg)
+static int send_part(struct stream *to, const struct submission *s, uint64_t at, uint64_t size, struct err *e)
 {
-	struct piece *r = arg;
-
-	r->result = fs_pread_all(r->fd, r->p, r->n, (off_t)r->at, r->e);
-}
-
-static int send_range(struct stream *to, const struct submission *s, char *room, uint64_t at, uint64_t size, struct err *e)
-{
-	while (size > 0) {
-		struct piece r = { s->fd, room, size < PIECE ? (size_t)size : PIECE, at, -1, e };
-
-		offload(read_piece, &r);
-		if (r.result < 0)
-			return err_context(e, "%s", s->path);
-		if (cleanup_send_content(to, str_n(room, r.n), patience(), e) < 0)
-			return -1;
-		at += r.n;
-		size -= r.n;
-	}
-	return 0;
+	return cleanup_send_file(to, s->fd, at, size, set.patience_ms, e) == 0 ? 0 : err_context(e, "%s", s->path);
 }
 
 static int converse(struct stream *to, const struct submission *s, const struct cleanup_request *r, struct cleanup_answer *answer, struct err *e)
 {
 	const struct queue_message *m = &s->m;
-	char *room = arena_alloc(s->life, PIECE);
 
-	if (cleanup_send_envelope(to, r, patience(), e) < 0 || send_range(to, s, room, m->header_at, m->header_size, e) < 0
-		|| send_range(to, s, room, m->body_at, m->body_size, e) < 0)
+	if (cleanup_send_envelope(to, r, patience(), e) < 0 || send_part(to, s, m->header_at, m->header_size, e) < 0 ||
+		send_part(to, s, m->body_at, m->body_size, e) < 0)
 		return -1;
 	if (cleanup_send_end(to, m->flags, patience(), e) < 0)
 		return -1;
