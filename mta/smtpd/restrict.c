@@ -216,31 +216,36 @@ static enum verdict rule_on(struct check *c, struct code code, struct str text, 
 	return CHECK_REJECT;
 }
 
-enum verdict check_reject(struct check *c, struct code code, const char *fmt, ...)
+static enum verdict rule_in_words(struct check *c, struct code code, bool warn, const char *fmt, va_list ap)
 {
 	struct buf text = { 0 };
+	enum verdict v;
+
+	buf_addfv(&text, fmt, ap);
+	v = rule_on(c, code, buf_str(&text), warn);
+	buf_done(&text);
+	return v;
+}
+
+enum verdict check_reject(struct check *c, struct code code, const char *fmt, ...)
+{
 	enum verdict v;
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_addfv(&text, fmt, ap);
+	v = rule_in_words(c, code, c->warn, fmt, ap);
 	va_end(ap);
-	v = rule_on(c, code, buf_str(&text), c->warn);
-	buf_done(&text);
 	return v;
 }
 
 enum verdict check_trouble(struct check *c, struct code code, const char *fmt, ...)
 {
-	struct buf text = { 0 };
 	enum verdict v;
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_addfv(&text, fmt, ap);
+	v = rule_in_words(c, code, false, fmt, ap);
 	va_end(ap);
-	v = rule_on(c, code, buf_str(&text), false);
-	buf_done(&text);
 	return v;
 }
 
