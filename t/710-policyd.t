@@ -197,6 +197,14 @@ sub log_text {
     return scalar <$f> // '';
 }
 
+# An answer may be here before the lines about it: they are written when the loop has nothing else to do.
+sub log_soon {
+    my ($match) = @_;
+    my $end = time + 10;
+    sleep 0.02 while log_text() !~ $match && time < $end;
+    return log_text();
+}
+
 sub connect_unix { return IO::Socket::UNIX->new(Peer => "$dir/policyd") || die "policyd: $!" }
 
 my $instance = 0;
@@ -272,7 +280,7 @@ subtest 'access tables' => sub {
     action_is 'check_client_access fail:down', {}, qr/^451 4\.3\.5/, 'a table that fails';
     action_is 'check_nothing', {}, qr/^451 4\.3\.5/, 'an unknown restriction';
     action_is 'check_client_access hash:/nonexistent/x', {}, qr/^451 4\.3\.5/, 'a table that is not there';
-    like log_text(), qr/unknown smtpd restriction: "check_nothing"/, 'is logged';
+    like log_soon(qr/check_nothing/), qr/unknown smtpd restriction: "check_nothing"/, 'is logged';
 };
 
 subtest 'hosts behind a name' => sub {
@@ -391,7 +399,7 @@ subtest 'Redis away' => sub {
     action_is 'check_greylist', { sender => 'backagain@good.test' }, qr/Greylisted/, 'back again';
     my @warnings = log_text() =~ /warning: Redis unix:\S+: /g;
     is scalar @warnings, 1, 'one warning';
-    like log_text(), qr/Redis unix:\S+ is available again/, 'one good news';
+    like log_soon(qr/available again/), qr/Redis unix:\S+ is available again/, 'one good news';
 };
 
 stop_policyd();
@@ -406,7 +414,7 @@ subtest 'without Redis' => sub {
     action_is 'check_rate client=1/60s', {}, 'DUNNO', 'rate, in memory';
     action_is 'check_rate client=1/60s', {}, qr/^450/, 'over it';
     action_is 'check_spf', { client_address => '192.0.2.99' }, 'DUNNO', 'SPF fail without an action';
-    my @warnings = log_text() =~ /redis_server is not set/g;
+    my @warnings = log_soon(qr/redis_server is not set/) =~ /redis_server is not set/g;
     is scalar @warnings, 1, 'said once';
     stop_policyd();
 };
