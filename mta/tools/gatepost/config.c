@@ -111,7 +111,7 @@ static int print_types(void)
 
 static bool read_options(struct tool *t, int argc, char **argv, struct style *s)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "why", no_argument, NULL, 'v' }, { NULL, 0, NULL, 0 } };
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:dhjmnvx", longs, NULL)) != -1) {
@@ -135,8 +135,8 @@ int verb_config(struct tool *t, int argc, char **argv)
 	struct style s = { 0 };
 
 	if (!read_options(t, argc, argv, &s)) {
-		tool_complain("usage: config [-c DIR] [-d defaults | -n only what is set] [-x expanded] [-h values only] [-v with "
-			      "documentation] [--json] "
+		tool_complain("usage: config [-c DIR] [-d defaults | -n only what is set] [-x expanded] [-h values only] [-v | --why with "
+			      "documentation and place] [--json] "
 			      "[-m table types] [NAME ...]");
 		return EX_USAGE;
 	}

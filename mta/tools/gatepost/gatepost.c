@@ -13,25 +13,21 @@
 #include "lib/base/utf8.h"
 #include "lib/table/table.h"
 
-struct verb {
-	const char *name;
-	int (*run)(struct tool *t, int argc, char **argv);
-	const char *usage, *help;
-};
-
-static const struct verb verbs[] = {
+const struct verb tool_verbs[] = {
 	{ "start", verb_start, "", "start; returns when mail is taken" },
 	{ "start-fg", verb_start, "", "start and stay in the foreground" },
 	{ "stop", verb_stop, "", "stop; returns when all processes have left" },
 	{ "reload", verb_reload, "", "read the configuration again" },
 	{ "status", verb_status, "[--json]", "does it run?" },
 	{ "check", verb_check, "", "look for mistakes in the configuration" },
-	{ "config", verb_config, "[-dhnxv] [--json] [-m] [NAME ...]", "show parameters" },
+	{ "config", verb_config, "[-dhnxv] [--json] [--why] [NAME ...]", "show parameters" },
 	{ "map", verb_map, "[-q KEY] TYPE:NAME ...", "ask a table" },
 	{ "queue", verb_queue, "[--json] [--flush] [-i ID]", "show the queue" },
 	{ "flush", verb_flush, "[ID]", "try everything, or one message, now" },
 	{ "cat", verb_cat, "[-bhe] ID ...", "show a message of the queue" },
 	{ "sendmail", verb_sendmail, "...", "submit a message" },
+	{ "man", verb_man, "gatepost | main.cf", "print a manual page" },
+	{ NULL, NULL, NULL, NULL },
 };
 
 static const struct {
@@ -142,8 +138,8 @@ static const char *own_directory(void)
 static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: gatepost [-c DIR] VERB ...\n\n");
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-		fprintf(out, "  %-9s %-36s %s\n", verbs[i].name, verbs[i].usage, verbs[i].help);
+	for (const struct verb *v = tool_verbs; v->name != NULL; v++)
+		fprintf(out, "  %-9s %-36s %s\n", v->name, v->usage, v->help);
 	fprintf(out, "\n  -c DIR  where main.cf and master.cf are [%s]\n  -V      version\n", GATEPOST_CONFIG_DIR);
 	return status;
 }
@@ -162,9 +158,9 @@ static int print_version(void)
 
 static const struct verb *find_verb(const char *name)
 {
-	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-		if (strcmp(verbs[i].name, name) == 0)
-			return &verbs[i];
+	for (const struct verb *v = tool_verbs; v->name != NULL; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
 	return NULL;
 }
 
@@ -192,9 +188,10 @@ int main(int argc, char **argv)
 {
 	struct tool t = { .conf_dir = default_directory(), .self_dir = own_directory() };
 	const struct verb *v = verb_of_program(argv[0]);
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
 	int option;
 
-	while (v == NULL && (option = getopt(argc, argv, "+c:hV")) != -1) {
+	while (v == NULL && (option = getopt_long(argc, argv, "+c:hV", longs, NULL)) != -1) {
 		if (option == 'V')
 			return print_version();
 		if (option != 'c')

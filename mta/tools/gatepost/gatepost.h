@@ -15,6 +15,14 @@ struct tool {
 	bool loud; /* show warnings about the configuration, too */
 };
 
+struct verb {
+	const char *name;
+	int (*run)(struct tool *t, int argc, char **argv); /* argv[0] is the verb; the exit status */
+	const char *usage, *help;
+};
+
+extern const struct verb tool_verbs[]; /* ends with a row without a name */
+
 /* The configuration; what is wrong with it goes to standard error, and ends the program (EX_CONFIG) when it cannot be used. */
 const struct conf *tool_conf(struct tool *t);
 /* Working directory = queue directory; ends the program when there is none. */
@@ -38,6 +46,7 @@ int verb_cat(struct tool *t, int argc, char **argv);
 int verb_check(struct tool *t, int argc, char **argv);
 int verb_config(struct tool *t, int argc, char **argv);
 int verb_flush(struct tool *t, int argc, char **argv);
+int verb_man(struct tool *t, int argc, char **argv);
 int verb_map(struct tool *t, int argc, char **argv);
 int verb_queue(struct tool *t, int argc, char **argv);
 int verb_reload(struct tool *t, int argc, char **argv);
