@@ -89,12 +89,13 @@ static int wait_ms(int64_t deadline)
 void loop_turn(struct master *m, int64_t deadline)
 {
 	size_t room = workers_alive(m, false) + 1;
+	int64_t due = deadline_min(deadline_min(deadline, workers_next_due(m)), notify_watchdog());
 	struct polled p = { mem_array(room, sizeof *p.fds), mem_array(room, sizeof(struct worker *)), 1 };
 
 	log_flush();
 	p.fds[0] = (struct pollfd){ .fd = m->signals, .events = POLLIN };
 	workers_visit(m, add_worker, &p);
-	if (poll(p.fds, p.count, wait_ms(deadline_min(deadline, workers_next_due(m)))) > 0) {
+	if (poll(p.fds, p.count, wait_ms(due)) > 0) {
 		for (size_t i = 1; i < p.count; i++) {
 			if (p.fds[i].revents != 0)
 				workers_heard(m, p.workers[i]);

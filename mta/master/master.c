@@ -238,8 +238,10 @@ static void reload_or_stay(struct master *m)
 
 	m->reload_asked = false;
 	log_info("reload -- version %s, configuration %s", GATEPOST_VERSION, m->conf_dir);
+	notify_reloading();
 	if (reload(m, &e) < 0)
 		log_error("%s; the old configuration stays", e.text);
+	notify_state("READY=1");
 }
 
 int main(int argc, char **argv)
@@ -259,16 +261,19 @@ int main(int argc, char **argv)
 	raise_descriptors();
 	if (m.detached)
 		start_detach();
+	notify_open();
 	prepare(&m);
 	loop_prepare(&m);
 	start_workers(&m);
 	log_info("daemon started -- version %s, configuration %s", GATEPOST_VERSION, m.conf_dir);
+	notify_state("READY=1\nMAINPID=%ld\nSTATUS=taking mail", (long)getpid());
 	start_succeeded();
 	while (!m.stop_asked) {
 		loop_turn(&m, DEADLINE_NEVER);
 		if (m.reload_asked && !m.stop_asked)
 			reload_or_stay(&m);
 	}
+	notify_state("STOPPING=1");
 	stop_all(&m);
 	log_flush();
 	return 0;

@@ -141,6 +141,12 @@ void loop_turn(struct master *m, int64_t deadline); /* wait for one event or the
 /* stop.c: tell all workers to leave, those that bring work in first; wait shutdown_grace_time for them, then end what is left. */
 void stop_all(struct master *m);
 
+/* notify.c: words to the service manager that started us (sd_notify(3), NOTIFY_SOCKET); nothing happens when there is none. */
+void notify_open(void);
+void notify_state(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "READY=1" and the like */
+void notify_reloading(void); /* READY=1 has to follow */
+int64_t notify_watchdog(void); /* tell it that we live, when that is due (WATCHDOG_USEC); when it is due again */
+
 /* start.c: into the background. The parent waits for the outcome and ends with it. */
 void start_detach(void);
 void start_succeeded(void); /* the parent may go; no terminal from now on */
