@@ -5,7 +5,9 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
+use IO::Socket::INET;
 use IPC::Open3;
+use POSIX ();
 use Symbol qw(gensym);
 use Test::More;
 
@@ -20,6 +22,9 @@ my $dir = tempdir('gatepost-commands.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $dir;
 mkdir "$dir/$_" for qw(conf queue), map { "queue/$_" } qw(maildrop incoming active deferred hold corrupt pid public private);
 my $owner = getpwuid($>);
+my @children;
+my $main_pid = $$;
+END { kill 'TERM', @children if $$ == $main_pid && @children }
 
 sub put {
     my ($name, $text) = @_;
@@ -67,6 +72,19 @@ subtest 'config' => sub {
     ok $rc != 0 && $err =~ /nonesuch: unknown parameter/, 'unknown name';
 };
 
+# A server on loopback that answers each connection with these bytes.
+sub answering {
+    my ($bytes) = @_;
+    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "listen: $!";
+    my $pid = fork // die "fork: $!";
+    if (!$pid) {
+        while (my $c = $listener->accept) { print $c $bytes; $c->flush; sysread $c, my $request, 100 }
+        POSIX::_exit(0);
+    }
+    push @children, $pid;
+    return $listener->sockport;
+}
+
 subtest 'check' => sub {
     my ($rc, $out, $err) = gatepost('check');
     is $rc, 0, "a sound configuration: $err";
@@ -84,7 +102,35 @@ subtest 'check' => sub {
     put('master.cf', "smtp inet n - n - - smtpd\n  -o smtpd_timout=3s\n");
     ($rc, $out, $err) = gatepost('check');
     ok $rc == 78 && $err =~ m{master\.cf:1: service smtp: -o: unknown parameter "smtpd_timout"}, 'bad -o';
+    put('main.cf', $base);
+    put('master.cf', "x unix - n n - - pipe flgs=F user=daemon argv=/bin/true\n");
+    ($rc, $out, $err) = gatepost('check');
+    ok $rc == 78 && $err =~ m{error: .*master\.cf:1: service x: .*flgs=F}, "what a daemon says of its row";
     put('master.cf', "127.0.0.1:2525 inet n - n - - smtpd\n");
+};
+
+subtest 'check: what is outside' => sub {
+    my $milter = answering("\0\0\0\x0dO\0\0\0\6\0\0\0\0\0\0\0\0");
+    my $other  = answering("220 mx ESMTP\r\n");
+    my $nobody = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1)->sockport;
+    my $settings = "smtpd_recipient_restrictions = reject_unauth_destination, check_policy_service inet:127.0.0.1:$nobody, " .
+        "reject_foo, permit, reject_bar\nredis_server = inet:127.0.0.1:$nobody\n";
+    put('main.cf', $base . "smtpd_milters = inet:127.0.0.1:$milter { inet:127.0.0.1:$other, command_timeout=3s } inet:127.0.0.1:$nobody\n" .
+        $settings);
+    my ($rc, $out, $err) = gatepost('check');
+    is $rc, 0, 'warnings only';
+    unlike $err, qr/127\.0\.0\.1:$milter/, 'a milter that answers';
+    like $err, qr/main\.cf:8: warning: smtpd_milters: inet:127\.0\.0\.1:$other does not speak the milter protocol/, 'a server that is no milter';
+    like $err, qr/main\.cf:8: warning: smtpd_milters: no answer from inet:127\.0\.0\.1:$nobody/, 'no milter';
+    like $err, qr/main\.cf:9: warning: smtpd_recipient_restrictions: no answer from inet:127\.0\.0\.1:$nobody/, 'no policy server';
+    like $err, qr/main\.cf:9: warning: smtpd_recipient_restrictions: "reject_bar" comes after "permit"/, 'a word that never counts';
+    like $err, qr/smtpd_recipient_restrictions: unknown restriction "reject_foo"/, 'an unknown word';
+    like $err, qr/main\.cf:10: warning: redis_server: no answer from/, 'no Redis';
+    system("openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=mx -keyout '$dir/conf/key' -out '$dir/conf/cert' 2>/dev/null");
+    put('main.cf', $base . "smtpd_tls_cert_file = $dir/conf/cert\nsmtpd_tls_key_file = $dir/conf/key\nsmtpd_tls_security_level = may\n");
+    ($rc, $out, $err) = gatepost('check');
+    like $err, qr{main\.cf:8: warning: smtpd_tls_cert_file: the certificate in .*/cert expires in [23] days}, 'a certificate at its end';
+    put('main.cf', $base);
 };
 
 subtest 'map' => sub {

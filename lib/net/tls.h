@@ -26,6 +26,9 @@ struct tls_ctx *tls_server_ctx(const struct tls_settings *set, struct err *e); /
 struct tls_ctx *tls_client_ctx(const struct tls_settings *set, struct err *e);
 void tls_ctx_free(struct tls_ctx *c);
 
+/* Days until the first certificate in the PEM file expires; negative: it has. False: there is none. Blocks. */
+bool tls_file_days_left(const char *file, int *days);
+
 /* Handshake on s, then swap TLS in below it. Buffered plaintext input is dropped first (RFC 3207 section 4.2). server_name: SNI
  * for clients, or NULL. verify_name: name the certificate must carry, or NULL for no verification. Suspends. */
 int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);

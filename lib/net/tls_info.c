@@ -160,3 +160,20 @@ void tls_describe(const struct tls *t, const char *fold, struct buf *out)
 		buf_addf(out, "%s%s", fold, buf_z(&more));
 	buf_done(&more);
 }
+
+/* ---- a certificate file ---- */
+
+bool tls_file_days_left(const char *file, int *days)
+{
+	FILE *f = fopen(file, "re");
+	X509 *cert = f == NULL ? NULL : PEM_read_X509(f, NULL, NULL, NULL);
+	int seconds = 0;
+	bool known = cert != NULL && ASN1_TIME_diff(days, &seconds, NULL, X509_get0_notAfter(cert)) == 1;
+
+	if (known && seconds < 0) /* both have the same sign */
+		--*days;
+	X509_free(cert);
+	if (f != NULL)
+		fclose(f);
+	return known;
+}

@@ -46,11 +46,14 @@ static int parse_option(int option, struct service_options *o, struct err *e)
 	case 's':
 		o->supervised = true;
 		return parse_count(optarg, SERVICE_LISTENERS_MAX, &o->listener_count, e);
+	case 't':
+		o->test = true;
+		return 0;
 	case 'v':
 		o->verbose = true;
 		return 0;
 	default:
-		return err_perm(e, "usage: -c config_directory -n service [-s sockets] [-m clients] [-qrv] [-o name=value ...] [-- args]");
+		return err_perm(e, "usage: -c config_directory -n service [-s sockets] [-m clients] [-qrtv] [-o name=value ...] [-- args]");
 	}
 }
 
@@ -73,7 +76,7 @@ int options_parse(int argc, char **argv, const char *command, struct service_opt
 	o->overrides = mem_array((size_t)argc + 2, sizeof *o->overrides);
 	o->override_count = 2; /* filled below; they come first so that -o can differ */
 	optind = 1;
-	while ((option = getopt(argc, argv, "+:c:m:n:o:qrs:v")) != -1) {
+	while ((option = getopt(argc, argv, "+:c:m:n:o:qrs:tv")) != -1) {
 		if (parse_option(option, o, e) < 0)
 			return -1;
 	}

@@ -16,6 +16,7 @@ struct service_options {
 	bool supervised;      /* there is a master behind SERVICE_CONTROL_FD */
 	bool quiet;           /* standard error goes when ready */
 	bool chroot;
+	bool test;            /* read the configuration, say what is wrong with it on standard output, and leave */
 	bool verbose;
 	const char **overrides; /* "name=value", ours first */
 	size_t override_count;

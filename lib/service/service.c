@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 
 #include <event2/event.h>
@@ -46,6 +47,11 @@ const char *const *service_args(size_t *count)
 const struct conf *service_conf(void)
 {
 	return self.conf;
+}
+
+bool service_testing(void)
+{
+	return self.options.test;
 }
 
 bool service_draining(void)
@@ -217,8 +223,11 @@ static void load_conf(int argc, char **argv)
 	self.conf = conf_load(o->conf_dir, o->overrides, o->override_count, NULL, NULL, &e); /* warnings were master's, once */
 	if (self.conf == NULL)
 		log_fatal("%s", e.text);
-	open_log();
-	if (chdir(conf_str(self.conf, "queue_directory")) < 0)
+	if (o->test)
+		log_open(ident, "/dev/stdout");
+	else
+		open_log();
+	if (chdir(conf_str(self.conf, "queue_directory")) < 0 && !o->test)
 		log_fatal("cannot change to queue_directory %s: %s", conf_str(self.conf, "queue_directory"), strerror(errno));
 }
 
@@ -242,6 +251,10 @@ static void prepare(void)
 
 	if (s->init != NULL)
 		s->init(self.conf);
+	if (self.options.test) {
+		log_flush();
+		exit(0);
+	}
 	if ((s->flags & SERVICE_DNS) && dns_init(conf_str(self.conf, "dns_servers"), &e) < 0)
 		log_fatal("DNS: %s", e.text);
 	if (s->flags & SERVICE_DNS) {

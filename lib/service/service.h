@@ -5,7 +5,8 @@
  * sockets as descriptors 4... and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when
  * ready, 'S' before clean exit. The working directory is the queue directory. SIGTERM and master's death mean: accept no more, finish
  * sessions at their next safe point, leave; an 'L' from master (reload) leaves clients of the outside all the time they want. -m: this process's share of the service's clients at once; -q: standard output and error are closed once ready (master
- * runs in the background); -r: chroot column of master.cf. Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
+ * runs in the background); -r: chroot column of master.cf; -t: only tell, on standard output,
+ * what is wrong with the configuration (exit status 1 when the daemon would not run). Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
  * fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
  */
 #ifndef GATEPOST_LIB_SERVICE_SERVICE_H
@@ -44,6 +45,7 @@ int service_main(int argc, char **argv, const struct service *s); /* the daemon'
 const char *service_name(void);        /* master.cf service name: "relay", "127.0.0.1:10025" */
 const char *const *service_args(size_t *count); /* args after the options (pipe's argv=...) */
 const struct conf *service_conf(void);
+bool service_testing(void);            /* -t: init() is to leave nothing behind */
 bool service_draining(void);           /* sessions should end at the next safe point */
 bool service_stopping(void);           /* so should those with clients of the outside: nobody takes over */
 unsigned service_sessions(void);       /* connections being served */

@@ -149,6 +149,14 @@ static void load_local_clients(const struct conf *c)
 	buf_done(&maps);
 }
 
+/* They are met again at run time: mail that reaches one is deferred. */
+static void warn_of_unknown(const struct rule_list *l)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (l->rules[i].def == NULL && l->rules[i].klass == NULL)
+			log_warn("%s: unknown restriction \"%.*s\": mail that reaches it is deferred", l->name, STRF(l->rules[i].word));
+}
+
 void restrict_load(const struct conf *c)
 {
 	struct err e = ERR_INIT;
@@ -158,6 +166,8 @@ void restrict_load(const struct conf *c)
 		if (rule_list_parse(cf.life, str_z(conf_str(c, list_params[i].param)), (enum list_kind)i, list_params[i].param,
 			    &cf.lists[i], &e) < 0)
 			log_fatal("%s: %s", list_params[i].param, e.text);
+	for (size_t i = 0; i < LIST_COUNT; i++)
+		warn_of_unknown(&cf.lists[i]);
 	load_local_clients(c);
 	if (!rule_list_stops_relay(&cf.lists[LIST_RELAY]) && !rule_list_stops_relay(&cf.lists[LIST_RCPT]))
 		log_fatal("in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance "

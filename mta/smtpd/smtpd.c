@@ -13,7 +13,8 @@
 static void init(const struct conf *c)
 {
 	settings_load(c);
-	limit_init(service_name());
+	if (!service_testing())
+		limit_init(service_name());
 }
 
 static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
