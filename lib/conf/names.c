@@ -7,7 +7,7 @@
 
 #define NAME_MAX_COMPARED 80 /* longer names have no typing errors worth finding */
 
-static bool postfix_knows(const char *name)
+bool conf_postfix_knows(const char *name)
 {
 	size_t low = 0, high = conf_postfix_name_count;
 
@@ -134,7 +134,7 @@ static void check_name(struct conf *c, const struct value *v, struct str main_te
 
 	if (v->param != NULL || v->family != NULL)
 		return;
-	if (postfix_knows(v->name)) {
+	if (conf_postfix_knows(v->name)) {
 		conf_problem(c, false, "%s: %s is a parameter of Postfix that has no effect here", v->source, v->name);
 		return;
 	}

@@ -4,6 +4,7 @@
 #ifndef GATEPOST_LIB_CONF_PARAMS_H
 #define GATEPOST_LIB_CONF_PARAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,6 +53,7 @@ const struct param_family *conf_family(const char *suffix); /* NULL: no such suf
 /* Names Postfix knows and Gatepost does not (postfix_names.c), sorted. */
 extern const char *const conf_postfix_names[];
 extern const size_t conf_postfix_name_count;
+bool conf_postfix_knows(const char *name); /* is it one of those? */
 
 extern const struct param params_delivery[], params_dkim[], params_identity[], params_limits[], params_lmtp[], params_milter[],
 	params_policy[], params_queue[], params_rewrite[], params_smtp[], params_smtpd[], params_tls[];

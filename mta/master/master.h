@@ -15,6 +15,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
 #include "lib/base/list.h"
+#include "lib/conf/commands.h"
 #include "lib/conf/conf.h"
 #include "lib/conf/master_cf.h"
 
@@ -75,24 +76,8 @@ struct master {
 	bool stop_asked, reload_asked, kill_asked; /* by signals */
 };
 
-/* rows.c - which commands there are, and the rows that every configuration needs. */
+/* rows.c: the rows that every configuration needs. */
 
-enum { /* command.flags */
-	COMMAND_PARALLEL = 1, /* as many workers as cores unless told otherwise */
-	COMMAND_SINGLE = 2,   /* exactly one */
-	COMMAND_LIMITED = 4,  /* the maxproc column limits its clients */
-	COMMAND_SKIP = 8,     /* nothing to run: Gatepost has no need for it */
-	COMMAND_REFUSE = 16,  /* the same, but the user should know */
-	COMMAND_FRONT = 32
-};
-
-struct command {
-	const char *name;
-	const char *program; /* file in daemon_directory; NULL: name */
-	unsigned flags;
-};
-
-const struct command *command_find(const char *name);
 extern const struct service_row default_rows[];
 extern const size_t default_row_count;
 

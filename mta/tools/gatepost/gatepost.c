@@ -21,6 +21,7 @@ const struct verb tool_verbs[] = {
 	{ "status", verb_status, "[--json]", "does it run?" },
 	{ "check", verb_check, "", "look for mistakes in the configuration" },
 	{ "config", verb_config, "[-dhnxv] [--json] [--why] [NAME ...]", "show parameters" },
+	{ "import", verb_import, "[-v] [--json] [-w NEW_DIR] POSTFIX_DIR", "tell what a Postfix configuration means here" },
 	{ "map", verb_map, "[-q KEY] TYPE:NAME ...", "ask a table" },
 	{ "queue", verb_queue, "[--json] [--flush] [-i ID]", "show the queue" },
 	{ "flush", verb_flush, "[ID]", "try everything, or one message, now" },

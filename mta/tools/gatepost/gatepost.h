@@ -46,6 +46,7 @@ int verb_cat(struct tool *t, int argc, char **argv);
 int verb_check(struct tool *t, int argc, char **argv);
 int verb_config(struct tool *t, int argc, char **argv);
 int verb_flush(struct tool *t, int argc, char **argv);
+int verb_import(struct tool *t, int argc, char **argv);
 int verb_man(struct tool *t, int argc, char **argv);
 int verb_map(struct tool *t, int argc, char **argv);
 int verb_queue(struct tool *t, int argc, char **argv);
