@@ -190,7 +190,7 @@ sub serve_agent {
         for my $addr (@{ $q->{rcpts} }) {
             POSIX::_exit(0) if $addr =~ /^crash/ && !-e "$m->{dir}/fine";
             my ($status, $code, $relay, $why, $mta) = result($m, $addr);
-            $answer .= pack('C', $status) . $code . text($relay) . text($why) . text($mta) . "\0";
+            $answer .= pack('C', $status) . $code . text($relay) . text($why) . text($mta) . "\0\0";
             $site = $why if $relay eq 'none';
         }
         $answer .= pack('C', $site ne '') . text($site) . code(0, 4, 4, 1);

@@ -30,7 +30,7 @@ void mbox_deliver(const struct mbox *m, const struct content *c, struct report *
 void maildir_deliver(const char *path, const char *hostname, const char *what, const struct content *c, struct report *out);
 
 unsigned mbox_lock_flags(const char *words); /* mailbox_delivery_lock, virtual_mailbox_lock */
-/* The code and kind for a failed file operation: full mailboxes bounce, everything else may get better. */
+/* The code and kind for a failed file operation: deferrals all, a full mailbox too - its owner may make room. */
 void mailbox_trouble(struct report *out, int errnum, const char *what, const char *doing);
 
 #endif

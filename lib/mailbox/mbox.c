@@ -13,8 +13,8 @@ static const struct {
 	int errnum;
 	struct code code;
 } codes[] = {
-	{ EDQUOT, { 0, 5, 2, 2 } },
-	{ EFBIG, { 0, 5, 2, 2 } },
+	{ EDQUOT, { 0, 4, 2, 2 } },
+	{ EFBIG, { 0, 4, 2, 2 } },
 	{ ENOSPC, { 0, 4, 3, 1 } },
 	{ EMFILE, { 0, 4, 3, 0 } },
 	{ ENFILE, { 0, 4, 3, 0 } },

@@ -15,17 +15,22 @@ static void put_rcpt(struct buf *b, const struct bounce_rcpt *r)
 	wire_put_str(b, r->relay);
 	wire_put_str(b, r->text);
 	wire_put_str(b, r->remote_mta);
-	wire_put_u8(b, r->relayed);
+	wire_put_u8(b, (uint8_t)r->action);
 }
 
 static void get_rcpt(struct wire_in *in, struct bounce_rcpt *r)
 {
+	uint8_t action;
+
 	message_get_rcpt(in, &r->rcpt);
 	r->code = message_get_code(in);
 	r->relay = wire_get_str(in);
 	r->text = wire_get_str(in);
 	r->remote_mta = wire_get_str(in);
-	r->relayed = wire_get_u8(in) != 0;
+	action = wire_get_u8(in);
+	r->action = (enum deliver_action)action;
+	if (action > DELIVER_EXPANDED)
+		in->bad = true;
 }
 
 int bounce_send_request(struct stream *s, const struct bounce_request *r, int64_t deadline, struct err *e)

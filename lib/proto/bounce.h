@@ -8,6 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/str.h"
 #include "lib/net/stream.h"
+#include "lib/proto/deliver.h"
 #include "lib/queue/queue.h"
 
 enum bounce_kind { BOUNCE_FAILURE, BOUNCE_DELAY, BOUNCE_SUCCESS };
@@ -16,7 +17,7 @@ struct bounce_rcpt {
 	struct queue_rcpt rcpt;
 	struct code code;
 	struct str relay, text, remote_mta;
-	bool relayed; /* SUCCESS: handed to a host without DSN: Action relayed instead of delivered */
+	enum deliver_action action; /* SUCCESS */
 };
 
 struct bounce_request {

@@ -13,7 +13,7 @@
 #include "lib/proto/message.h"
 #include "lib/proto/wire.h"
 
-#define RESULT_LEAST 22 /* octets of a result with empty texts */
+#define RESULT_LEAST 23 /* octets of a result with empty texts */
 #define HEARD_MS 50 /* between looks whether the answer was taken */
 
 int deliver_send_request(struct stream *s, const struct deliver_request *r, int64_t deadline, struct err *e)
@@ -56,21 +56,24 @@ static void put_result(struct buf *b, const struct deliver_result *r)
 	wire_put_str(b, r->relay);
 	wire_put_str(b, r->text);
 	wire_put_str(b, r->remote_mta);
+	wire_put_u8(b, (uint8_t)r->action);
 	wire_put_u8(b, r->dsn_passed);
 }
 
 static void get_result(struct wire_in *in, struct deliver_result *r)
 {
-	uint8_t status = wire_get_u8(in);
+	uint8_t status = wire_get_u8(in), action;
 
-	if (status > DELIVER_BOUNCED)
-		in->bad = true;
 	r->status = (enum deliver_status)status;
 	r->code = message_get_code(in);
 	r->relay = wire_get_str(in);
 	r->text = wire_get_str(in);
 	r->remote_mta = wire_get_str(in);
+	action = wire_get_u8(in);
+	r->action = (enum deliver_action)action;
 	r->dsn_passed = wire_get_u8(in) != 0;
+	if (status > DELIVER_BOUNCED || action > DELIVER_EXPANDED)
+		in->bad = true;
 }
 
 int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_t deadline, struct err *e)
@@ -135,6 +138,11 @@ int deliver_receive_answer(struct stream *s, struct arena *a, struct deliver_ans
 	out->site_text = wire_get_str(&in);
 	out->site_code = message_get_code(&in);
 	return wire_ok(&in) ? 0 : wire_malformed(e);
+}
+
+enum deliver_status deliver_status_of(struct code c)
+{
+	return c.c == 2 ? DELIVER_SENT : c.c == 5 ? DELIVER_BOUNCED : DELIVER_DEFERRED;
 }
 
 /* ---- the log line ---- */

@@ -22,12 +22,20 @@ struct deliver_request {
 
 enum deliver_status { DELIVER_SENT, DELIVER_DEFERRED, DELIVER_BOUNCED };
 
+enum deliver_action { /* what a notification of success says of it (RFC 3464 section 2.3.3) */
+	DELIVER_PLAIN, /* relayed when another host took it, else delivered */
+	DELIVER_DELIVERED,
+	DELIVER_RELAYED, /* into the unknown: nobody will tell more */
+	DELIVER_EXPANDED /* to several recipients */
+};
+
 struct deliver_result { /* one per recipient of the batch, same order */
 	enum deliver_status status;
 	struct code code; /* enhanced part; smtp part when the peer gave one */
 	struct str relay; /* "mx[192.0.2.1]:25", "local", "none" */
 	struct str text; /* reason, without the enhanced code unless the peer's words */
 	struct str remote_mta; /* for DSN: host name, or empty */
+	enum deliver_action action; /* of what was sent */
 	bool dsn_passed; /* SUCCESS notification is the next hop's business now */
 };
 
@@ -47,6 +55,9 @@ int deliver_send_answer(struct stream *s, const struct deliver_answer *a, int64_
 /* The same, and when nobody took it because qmgr died meanwhile: mark the delivered recipients done in the file, so that its successor does
  * not send them again. The agent may write there: the lock on the file is held by the descriptor in r. Use it before closing that. Suspends. */
 int deliver_conclude(struct stream *s, const struct deliver_request *r, const struct deliver_answer *a, int64_t deadline, struct err *e);
+
+/* The status that goes with an enhanced code: 2 sent, 4 deferred, 5 bounced. */
+enum deliver_status deliver_status_of(struct code c);
 
 /* The agents' log line: "ID: to=<r>, orig_to=<o>, relay=R, [conn_use=N, ]delay=..., delays=a/b/c/d, dsn=D, status=S (text)".
  * connect_us: wall clock when the session was ready to send (end of delays' third part), 0 when it never was or there is no network. */

@@ -65,6 +65,10 @@ struct str tables_answer_address(struct arena *a, struct str found, struct str a
 /* Domain search order: name, then parents: ".parent" forms, or "parent" when parents_plain (parent_domain_matches_subdomains). */
 enum table_answer tables_lookup_domain(const struct tables *ts, struct str domain, bool parents_plain, struct buf *value, struct err *e);
 
+/* smtp_delivery_status_filter and its kin: *code and *text become what the tables answer to "5.1.1 text". Success stays success and failure
+ * failure; anything odd is logged with the message's id and ignored. */
+void tables_filter_status(const struct tables *ts, struct arena *a, const char *id, struct code *code, struct str *text);
+
 /* Match lists of main.cf (mynetworks, mydestination, relay_domains ...): names, .domains, !negation, addresses and networks, /file,
  * type:table. */
 struct matchlist;

@@ -239,15 +239,13 @@ static void part_for_people(const struct notice *n, struct buf *out)
 
 static const char *action(const struct notice *n, const struct bounce_rcpt *r)
 {
-	switch (n->about->kind) {
-	case BOUNCE_DELAY:
+	static const char *const successes[] = { "relayed", "delivered", "relayed", "expanded" };
+
+	if (n->about->kind == BOUNCE_DELAY)
 		return "delayed";
-	case BOUNCE_SUCCESS:
-		return r->relayed ? "relayed" : "delivered";
-	case BOUNCE_FAILURE:
-		break;
-	}
-	return "failed";
+	if (n->about->kind == BOUNCE_FAILURE)
+		return "failed";
+	return r->action == DELIVER_PLAIN && r->remote_mta.n == 0 ? "delivered" : successes[r->action];
 }
 
 /* What the remote host answered, out of "host H said: 550 ... (in reply to RCPT TO command)"; empty when it did not. */

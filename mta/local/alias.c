@@ -116,6 +116,12 @@ static size_t read_plain(struct item *i, struct str rest)
 	return 1;
 }
 
+/* May quotes begin here? Within a command they are the shell's, but for those around all of it, before the bar or behind. */
+static bool quotes_begin(const struct item *i)
+{
+	return !i->literal || i->text.n == 0 || str_eqz(str_trim(buf_str(&i->text)), "|");
+}
+
 /* One item up to its comma; *rest is what follows. */
 static int read_item(struct str *rest, struct item *i, struct err *e)
 {
@@ -126,7 +132,7 @@ static int read_item(struct str *rest, struct item *i, struct err *e)
 			*rest = str_skip(*rest, 1);
 			return 0;
 		}
-		if (rest->p[0] == '"' && (!i->literal || i->text.n == 0))
+		if (rest->p[0] == '"' && quotes_begin(i))
 			used = read_quoted(i, str_skip(*rest, 1)) + 1;
 		else if (rest->p[0] == '(' && !i->literal)
 			used = skip_comment(str_skip(*rest, 1)) + 1;

@@ -13,7 +13,8 @@
 #include "mta/local/local.h"
 
 #define FORWARD_MAX 65536 /* octets of a .forward file */
-#define INCLUDE_MAX CHILD_REPORT_MAX
+#define INCLUDE_MAX (CHILD_REPORT_MAX - 1)
+#define FORWARD_PATHS_MAX 100
 #define READ_LIMIT_MS 60000
 
 /* ---- owners ---- */
@@ -90,10 +91,22 @@ static enum table_answer ask_aliases(struct str key, struct buf *value, const st
 	return TABLE_MISSING;
 }
 
-/* Bounces of a list go to its owner; a bounce itself keeps the null sender. -1 with *e. */
-static int set_owner(struct job *j, struct origin *n, struct str domain, struct err *e)
+static struct str with_domain(struct arena *a, struct str name)
 {
-	struct str owner = arena_printf(j->a, "owner-%.*s", STRF(n->name));
+	return str_chr(name, '@') > 0 ? name : arena_printf(a, "%.*s@%s", STRF(name), cfg.myorigin);
+}
+
+/* Mail to a list is the list's: its members are told apart from the sender's recipient, and what becomes of them from his mail. */
+static void own(struct job *j, struct origin *n, struct str owner)
+{
+	n->owned = true;
+	n->sender = with_domain(j->a, owner);
+}
+
+/* Bounces of a list go to its owner; a bounce itself keeps the null sender. -1 with *e. */
+static int set_owner(struct job *j, struct origin *n, struct err *e)
+{
+	struct str owner = arena_printf(j->a, "owner-%.*s", STRF(n->name)), target;
 	struct buf value = { 0 };
 	const struct table *from;
 	enum table_answer answer;
@@ -101,24 +114,26 @@ static int set_owner(struct job *j, struct origin *n, struct str domain, struct 
 	if (n->sender.n == 0 || str_starts(n->name, STR("owner-")) || str_ends(n->name, STR("-request")))
 		return 0;
 	answer = ask_aliases(owner, &value, &from, e);
+	target = arena_dup(j->a, str_trim(buf_str(&value)));
 	if (answer == TABLE_FOUND) {
-		n->owned = true;
-		n->sender = arena_printf(j->a, "%.*s@%.*s", STRF(owner), STRF(domain));
-		if (cfg.expand_owner && str_chr(buf_str(&value), ',') < 0 && str_chr(buf_str(&value), '@') > 0)
-			n->sender = arena_dup(j->a, str_trim(buf_str(&value)));
+		own(j, n, cfg.expand_owner && str_any(target, ",|/:\" \t") < 0 ? target : owner);
+	} else if (cfg.reset_owner) {
+		n->owned = false;
+		n->sender = j->r->m.sender;
 	}
 	buf_done(&value);
 	return answer == TABLE_FAILED ? -1 : 0;
 }
 
-static void use_alias(struct job *j, const struct origin *o, const struct local_name *n, struct str name, struct str value, uid_t owner)
+static void use_alias(struct job *j, const struct origin *o, struct str ext, struct str name, struct str value, uid_t owner)
 {
 	struct origin *next = new_origin(j, o, FROM_ALIAS, name);
 	struct err e = ERR_INIT;
 	struct target *t;
 	size_t count;
 
-	if (owner_identity(j->a, owner, &next->privs, &e) < 0 || set_owner(j, next, n->domain, &e) < 0) {
+	next->ext = cfg.extensions & FROM_ALIAS ? ext : STR_NONE;
+	if (owner_identity(j->a, owner, &next->privs, &e) < 0 || set_owner(j, next, &e) < 0) {
 		job_defer(j, o, &e);
 	} else if (alias_parse(j->a, value, &t, &count, &e) < 0) {
 		log_warn("%s: alias %.*s: %s", j->r->m.id, STRF(name), e.text);
@@ -128,8 +143,8 @@ static void use_alias(struct job *j, const struct origin *o, const struct local_
 	}
 }
 
-/* One key. An alias that is being expanded is not expanded again: it names the user then. */
-static bool try_alias(struct job *j, const struct origin *o, const struct local_name *n, struct str key)
+/* One key; ext is the part of the name that it leaves out. An alias that is being expanded is not expanded again: it names the user then. */
+static bool try_alias(struct job *j, const struct origin *o, struct str key, struct str ext)
 {
 	struct buf value = { 0 };
 	struct err e = ERR_INIT;
@@ -142,16 +157,16 @@ static bool try_alias(struct job *j, const struct origin *o, const struct local_
 	if (answer == TABLE_FAILED)
 		job_defer(j, o, &e);
 	else if (answer == TABLE_FOUND && !job_duplicate(j, 'l', key))
-		use_alias(j, o, n, key, arena_dup(j->a, buf_str(&value)), table_owner(from));
+		use_alias(j, o, ext, key, arena_dup(j->a, buf_str(&value)), table_owner(from));
 	buf_done(&value);
 	return answer != TABLE_MISSING;
 }
 
 bool expand_alias(struct job *j, const struct origin *o, const struct local_name *n)
 {
-	if (n->delimiter != '\0' && try_alias(j, o, n, n->full))
+	if (n->delimiter != '\0' && try_alias(j, o, n->full, STR_NONE))
 		return true;
-	return try_alias(j, o, n, n->base);
+	return try_alias(j, o, n->base, str_skip(n->full, n->base.n));
 }
 
 /* ---- files, read in a child ---- */
@@ -175,24 +190,25 @@ static const char *distrusted(const struct reading *r, const struct stat *st)
 	return NULL;
 }
 
-static void read_open(const struct reading *r, const char *path, int fd, struct report *out)
+static void read_open(const struct reading *r, char number, int fd, struct report *out)
 {
 	struct err e = ERR_INIT;
 	struct stat st;
-	const char *why = fstat(fd, &st) < 0 ? strerror(errno) : distrusted(r, &st);
+	const char *path = r->paths[(unsigned char)number], *why = fstat(fd, &st) < 0 ? strerror(errno) : distrusted(r, &st);
 	size_t size = why == NULL ? (size_t)st.st_size : 0;
 
 	if (why != NULL || size > r->max) {
 		report_set(out, ERR_PERM, CODE(0, 5, 3, 5), "%s: %s", path, why != NULL ? why : "too large");
 		return;
 	}
+	buf_addc(&out->text, number);
 	if (fs_pread_all(fd, buf_reserve(&out->text, size), size, 0, &e) < 0)
 		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "%s: %s", path, e.text);
 	else
-		out->text.n = size;
+		out->text.n += size;
 }
 
-/* In the child. Kind PERM: a file that is not believed. */
+/* In the child: the text of the first file, an octet with its number in front. Kind PERM: a file that is not believed. */
 static void read_first(void *arg, struct report *out)
 {
 	const struct reading *r = arg;
@@ -206,7 +222,7 @@ static void read_first(void *arg, struct report *out)
 		int fd = open(r->paths[i], O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 		if (fd >= 0) {
-			read_open(r, r->paths[i], fd, out);
+			read_open(r, (char)i, fd, out);
 			close(fd);
 			return;
 		}
@@ -236,13 +252,22 @@ static int forward_paths(
 		return err_context(e, "forward_path");
 	r->paths = arena_alloc(j->a, (text.n / 2 + 1) * sizeof *r->paths);
 	while ((word = str_word(&text, ", \t\r\n")).n > 0) {
-		if (word.p[0] == '/')
+		if (word.p[0] == '/' && r->count < FORWARD_PATHS_MAX)
 			r->paths[r->count++] = arena_z(j->a, word);
 	}
 	return 0;
 }
 
-static bool use_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, struct str text)
+/* The extension goes along unless the file was this extension's own. */
+static struct str forward_extension(const struct local_name *n, const char *path)
+{
+	if (!(cfg.extensions & FROM_FORWARD) || n->ext.n == 0 || str_find(str_z(path), n->ext) >= 0)
+		return STR_NONE;
+	return str_skip(n->full, n->base.n);
+}
+
+static bool use_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, const char *path,
+	struct str text)
 {
 	struct origin *next = new_origin(j, o, FROM_FORWARD, n->base);
 	struct err e = ERR_INIT;
@@ -250,6 +275,7 @@ static bool use_forward(struct job *j, const struct origin *o, const struct loca
 	size_t count;
 
 	next->privs = *user;
+	next->ext = forward_extension(n, path);
 	if (alias_parse_file(j->a, text, &t, &count, &e) < 0) {
 		log_warn("%s: forward file of %.*s: %s", j->r->m.id, STRF(n->base), e.text);
 		return false;
@@ -280,7 +306,8 @@ bool expand_forward(struct job *j, const struct origin *o, const struct local_na
 	if (report.kind == ERR_PERM)
 		log_warn("%s: forward file ignored: %.*s", j->r->m.id, STRF(buf_str(&report.text)));
 	else if (report.text.n > 0)
-		used = use_forward(j, o, n, user, arena_dup(j->a, buf_str(&report.text)));
+		used = use_forward(j, o, n, user, r.paths[(unsigned char)report.text.p[0]],
+			arena_dup(j->a, str_skip(buf_str(&report.text), 1)));
 	buf_done(&report.text);
 	return used;
 }
@@ -318,7 +345,7 @@ static void read_include(struct job *j, struct origin *next, struct str path, co
 	if (report.kind == ERR_PERM)
 		bad_include(j, next->parent, path, buf_z(&report.text));
 	else
-		use_include(j, next, path, arena_dup(j->a, buf_str(&report.text)));
+		use_include(j, next, path, arena_dup(j->a, str_skip(buf_str(&report.text), 1)));
 	buf_done(&report.text);
 }
 
@@ -328,6 +355,8 @@ void expand_include(struct job *j, const struct origin *o, struct str path)
 	struct look l = { .path = arena_z(j->a, path) };
 	struct err e = ERR_INIT;
 
+	if (!(cfg.extensions & FROM_INCLUDE))
+		next->ext = STR_NONE;
 	if (next->depth > NESTING_MAX) {
 		bad_include(j, o, path, "nested too deeply");
 		return;

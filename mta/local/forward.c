@@ -3,6 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/mail/date.h"
+#include "lib/mail/dsn.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
 #include "mta/local/local.h"
@@ -12,6 +13,7 @@
 struct forward {
 	struct forward *next;
 	struct str sender;
+	bool owned; /* a list's */
 	struct queue_rcpt *rcpts;
 	size_t count, cap;
 };
@@ -27,16 +29,17 @@ void forward_init(const struct conf *c)
 	buf_done(&endpoint);
 }
 
-static struct forward *with_sender(struct job *j, struct str sender)
+static struct forward *with_sender(struct job *j, struct str sender, bool owned)
 {
 	struct forward *f;
 
 	for (f = j->forwards; f != NULL; f = f->next) {
-		if (str_eq(f->sender, sender))
+		if (str_eq(f->sender, sender) && f->owned == owned)
 			return f;
 	}
 	f = arena_alloc(j->a, sizeof *f);
 	f->sender = sender;
+	f->owned = owned;
 	f->next = j->forwards;
 	j->forwards = f;
 	return f;
@@ -44,7 +47,7 @@ static struct forward *with_sender(struct job *j, struct str sender)
 
 void forward_add(struct job *j, const struct origin *o, struct str address)
 {
-	struct forward *f = with_sender(j, o->sender);
+	struct forward *f = with_sender(j, o->sender, o->owned);
 
 	if (f->count == f->cap) {
 		struct queue_rcpt *more = arena_alloc(j->a, (f->cap * 2 + 8) * sizeof *more);
@@ -54,9 +57,13 @@ void forward_add(struct job *j, const struct origin *o, struct str address)
 		f->rcpts = more;
 		f->cap = f->cap * 2 + 8;
 	}
-	f->rcpts[f->count++] = (struct queue_rcpt){
-		.addr = address, .orig = o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr, .orcpt = o->rcpt.orcpt, .notify = o->rcpt.notify
-	};
+	if (o->owned)
+		f->rcpts[f->count++] = (struct queue_rcpt){ .addr = address, .orig = address };
+	else
+		f->rcpts[f->count++] = (struct queue_rcpt){ .addr = address,
+			.orig = o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr,
+			.orcpt = o->rcpt.orcpt,
+			.notify = o->rcpt.notify };
 }
 
 /* ---- the new message ---- */
@@ -72,6 +79,10 @@ static void make_request(struct job *j, const struct forward *f, struct cleanup_
 	out->m.arrival_us = clock_wall_us();
 	out->m.sender = f->sender;
 	out->m.filter = STR_NONE;
+	if (f->owned) {
+		out->m.envid = STR_NONE;
+		out->m.ret = DSN_RET_NONE;
+	}
 	out->m.rcpts = f->rcpts;
 	out->m.rcpt_count = f->count;
 	buf_addf(&received, "Received: by %s (%s)\r\n\tid %s; ", cfg.myhostname, cfg.mail_name, out->m.id);
@@ -141,8 +152,28 @@ static void send_one(struct job *j, const struct origin *top, const struct forwa
 	}
 }
 
+/* RFC 3461 section 5.2.7: who reports success? Mail to a list was delivered when the list has it. One other address is asked in the
+ * sender's name; of several nobody is, the sender hears that his recipient was expanded. */
+static void share_duty(struct job *j, const struct forward *f, bool alone)
+{
+	j->action = f->owned ? DELIVER_DELIVERED : DELIVER_EXPANDED;
+	j->dsn_passed = alone && !f->owned;
+	for (size_t i = 0; i < f->count && !alone; i++) {
+		int *notify = &f->rcpts[i].notify;
+
+		if (*notify == DSN_NOTIFY_SUCCESS)
+			*notify = DSN_NOTIFY_NEVER;
+		else if (*notify != DSN_NOTIFY_NONE)
+			*notify &= ~DSN_NOTIFY_SUCCESS;
+	}
+}
+
 void forward_send_all(struct job *j, const struct origin *top)
 {
-	for (const struct forward *f = j->forwards; f != NULL; f = f->next)
+	bool alone = !j->decided && j->forwards != NULL && j->forwards->next == NULL && j->forwards->count == 1;
+
+	for (const struct forward *f = j->forwards; f != NULL; f = f->next) {
+		share_duty(j, f, alone);
 		send_one(j, top, f);
+	}
 }

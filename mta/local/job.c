@@ -25,6 +25,8 @@ static int weight(enum deliver_status s)
 
 void job_join(struct job *j, const struct deliver_result *res)
 {
+	if (j->decided && res->action == DELIVER_EXPANDED && j->result->status == DELIVER_SENT)
+		j->result->action = DELIVER_EXPANDED;
 	if (!j->decided || weight(res->status) > weight(j->result->status))
 		*j->result = *res;
 	j->decided = true;
@@ -36,6 +38,10 @@ void job_finish(struct job *j, const struct origin *o, enum deliver_status statu
 	struct deliver_request as = *j->r;
 	struct queue_rcpt rcpt = o->rcpt;
 
+	tables_filter_status(&cfg.status_filter, j->a, j->r->m.id, &res.code, &res.text);
+	res.status = res.code.c == code.c ? status : deliver_status_of(res.code);
+	res.action = j->action;
+	res.dsn_passed = j->dsn_passed;
 	as.m.rcpts = &rcpt;
 	as.m.rcpt_count = 1;
 	deliver_log(&as, 0, &res, 0, 0);
@@ -112,6 +118,7 @@ static const struct origin *below(struct job *j, const struct origin *o, struct 
 	n->name = address;
 	n->rcpt.addr = address;
 	n->rcpt.orig = o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr;
+	n->ext = STR_NONE;
 	return n;
 }
 
@@ -119,11 +126,12 @@ static const struct origin *below(struct job *j, const struct origin *o, struct 
  * its own in any case, so that bounces go there; only an alias that names itself stays. */
 static void deliver_address(struct job *j, const struct origin *o, struct str address)
 {
-	struct rewrite_question q = { .flags = REWRITE_LOCAL_CONTEXT, .sender = o->sender, .address = address };
+	struct rewrite_question q = { .flags = REWRITE_LOCAL_CONTEXT, .sender = o->sender };
 	struct rewrite_answer answer = { 0 };
 	struct err e = ERR_INIT;
 	struct local_name n;
 
+	q.address = address = tables_answer_address(j->a, address, STR_NONE, o->ext);
 	if (rewrite_ask(cfg.rewrite, j->a, &q, &answer, &e) < 0) {
 		job_defer(j, o, &e);
 		return;

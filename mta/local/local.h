@@ -35,13 +35,13 @@ enum { DELIVERED_TO_COMMAND = 1, DELIVERED_TO_FILE = 2, DELIVERED_TO_FORWARD = 4
 struct settings {
 	const struct conf *conf;
 	struct arena *life;
-	struct tables aliases, mailbox_transports, mailbox_commands, fallback_transports;
+	struct tables aliases, mailbox_transports, mailbox_commands, fallback_transports, status_filter;
 	bool aliases_broken; /* could not be opened: mail waits */
-	const char *delimiter, *myhostname, *mail_name;
+	const char *delimiter, *myhostname, *myorigin, *mail_name;
 	const char *mailbox_transport, *fallback_transport, *luser_relay, *mailbox_command, *home_mailbox, *spool, *forward_path;
 	const char *default_privs, *shell, *exec_directory, *command_filter, *forward_filter, *directory_filter, *export;
-	unsigned commands_allowed, files_allowed, delivered_headers, mailbox_locks;
-	bool original, require_home, strict_owner, expand_owner;
+	unsigned commands_allowed, files_allowed, extensions, delivered_headers, mailbox_locks;
+	bool original, require_home, strict_owner, expand_owner, reset_owner;
 	int64_t size_limit, command_limit_ms, lock_delay_ms, stale_ms, ipc_ms;
 	int lock_attempts;
 	size_t duplicate_limit;
@@ -60,10 +60,11 @@ struct origin { /* where a target comes from, back to the recipient */
 	const struct origin *parent;
 	int from; /* FROM_* */
 	struct str name; /* alias, user or file */
+	struct str ext; /* "+extension" that found no entry of its own and goes along; or empty */
 	struct identity privs; /* who runs commands and owns files */
 	struct queue_rcpt rcpt; /* as logged and written to headers */
 	struct str sender; /* of what is forwarded */
-	bool owned; /* sender is the list's owner, not the message's sender */
+	bool owned; /* a list: sender is its owner, not the message's sender, who hears no more of it */
 	unsigned depth;
 };
 
@@ -75,6 +76,8 @@ struct job {
 	struct arena *a;
 	struct deliver_result *result; /* of the recipient, the worst of all parts */
 	bool decided; /* result is set */
+	enum deliver_action action; /* of what is sent next */
+	bool dsn_passed;
 	struct task *first, *last;
 	size_t task_count; /* ever */
 	struct map *seen; /* of the request */

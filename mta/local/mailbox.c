@@ -3,10 +3,12 @@
  * as the user the service runs as. Text of the message's envelope reaches commands in the environment only, filtered.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/fs.h"
 #include "lib/mailbox/command.h"
 #include "lib/mailbox/mailbox.h"
 #include "lib/net/fiber.h"
@@ -186,9 +188,10 @@ void deliver_command(struct job *j, const struct origin *o, struct str command)
 /* ---- mailboxes ---- */
 
 struct spool {
-	const char *path;
+	const char *path, *mailbox;
+	const struct identity *user;
 	struct stat st;
-	bool found;
+	bool found, has_mailbox;
 };
 
 static void look_at_spool(void *arg)
@@ -196,6 +199,41 @@ static void look_at_spool(void *arg)
 	struct spool *s = arg;
 
 	s->found = stat(s->path, &s->st) == 0;
+	s->has_mailbox = fs_exists(s->mailbox);
+}
+
+/* In a child, as the owner of the spool directory, which nobody else may write to. */
+static void make_mailbox(void *arg, struct report *out)
+{
+	const struct spool *s = arg;
+	int fd = open(s->mailbox, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno == EEXIST)
+		return;
+	if (fd < 0 || fchown(fd, s->user->uid, s->user->gid) < 0)
+		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot create mailbox %s: %s", s->mailbox, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* A spool directory that only root may write to: the mailbox is made there for the user, once, and locked without a file beside it. */
+static bool make_in_closed_spool(struct job *j, const struct origin *o, struct spool *s)
+{
+	struct child c = { .root_allowed = true, .time_limit_ms = mailbox_limit_ms(), .work = make_mailbox, .arg = s };
+	struct report report;
+
+	if (s->has_mailbox)
+		return true;
+	child_run(&c, &report);
+	if (report.kind == ERR_NONE)
+		return true;
+	job_report(j, o, &report, STR_NONE);
+	return false;
+}
+
+static bool closed_spool(const struct spool *s)
+{
+	return s->found && s->st.st_uid == 0 && !(s->st.st_mode & (S_IWGRP | S_IWOTH)) && identity_can_switch() && s->user->uid != 0;
 }
 
 /* A spool directory that its group may write to lends that group: for the file and its lock. */
@@ -203,15 +241,22 @@ static void deliver_spool(struct job *j, const struct origin *o, const struct lo
 {
 	struct str path = arena_printf(j->a, "%s/%.*s", cfg.spool, STRF(n->base));
 	const char *what = arena_z(j->a, arena_printf(j->a, "mailbox %.*s for user %.*s", STRF(path), STRF(n->base)));
-	struct spool spool = { .path = cfg.spool };
+	struct spool spool = { .path = cfg.spool, .mailbox = arena_z(j->a, path), .user = user };
 	struct identity who = *user;
+	unsigned flags = cfg.mailbox_locks | (cfg.strict_owner ? MBOX_OWNER : 0);
+	bool maildirs = cfg.spool[strlen(cfg.spool) - 1] == '/';
 
-	if (cfg.spool[strlen(cfg.spool) - 1] == '/')
+	if (maildirs)
 		path = arena_printf(j->a, "%s%.*s/", cfg.spool, STRF(n->base)); /* Maildirs */
 	offload(look_at_spool, &spool);
 	if (spool.found && (spool.st.st_mode & S_IWGRP))
 		who.gid = spool.st.st_gid;
-	write_to(j, o, &who, path, what, cfg.mailbox_locks | (cfg.strict_owner ? MBOX_OWNER : 0), STR("delivered to mailbox"));
+	if (closed_spool(&spool) && !maildirs) {
+		flags |= MBOX_DOTLOCK_OPTIONAL;
+		if (!make_in_closed_spool(j, o, &spool))
+			return;
+	}
+	write_to(j, o, &who, path, what, flags, STR("delivered to mailbox"));
 }
 
 static void deliver_home(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)

@@ -63,6 +63,7 @@ static void load_texts(const struct conf *c)
 {
 	cfg.delimiter = conf_str(c, "recipient_delimiter");
 	cfg.myhostname = conf_str(c, "myhostname");
+	cfg.myorigin = conf_str(c, "myorigin");
 	cfg.mail_name = conf_str(c, "mail_name");
 	cfg.mailbox_transport = conf_str(c, "mailbox_transport");
 	cfg.fallback_transport = conf_str(c, "fallback_transport");
@@ -84,12 +85,14 @@ static void load_numbers(const struct conf *c)
 {
 	cfg.commands_allowed = origin_bits(c, "allow_mail_to_commands");
 	cfg.files_allowed = origin_bits(c, "allow_mail_to_files");
+	cfg.extensions = origin_bits(c, "propagate_unmatched_extensions");
 	cfg.delivered_headers = delivered_bits(c);
 	cfg.mailbox_locks = mbox_lock_flags(conf_str(c, "mailbox_delivery_lock"));
 	cfg.original = conf_bool(c, "enable_original_recipient");
 	cfg.require_home = conf_bool(c, "require_home_directory");
 	cfg.strict_owner = conf_bool(c, "strict_mailbox_ownership");
 	cfg.expand_owner = conf_bool(c, "expand_owner_alias");
+	cfg.reset_owner = conf_bool(c, "reset_owner_alias");
 	cfg.size_limit = conf_size(c, "mailbox_size_limit");
 	cfg.command_limit_ms = conf_transport_time_ms(c, conf_str(c, "service_name"), "time_limit");
 	cfg.lock_delay_ms = conf_time_ms(c, "deliver_lock_delay");
@@ -107,6 +110,7 @@ void settings_load(const struct conf *c)
 	open_tables(c, "mailbox_transport_maps", &cfg.mailbox_transports);
 	open_tables(c, "mailbox_command_maps", &cfg.mailbox_commands);
 	open_tables(c, "fallback_transport_maps", &cfg.fallback_transports);
+	open_tables(c, "local_delivery_status_filter", &cfg.status_filter);
 	load_texts(c);
 	load_numbers(c);
 }

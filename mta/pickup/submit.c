@@ -118,7 +118,7 @@ static int ask_cleanup(const struct submission *s, const struct cleanup_request 
 static void log_bounced(const struct submission *s, const struct cleanup_answer *answer)
 {
 	struct deliver_request r = { .m = s->m, .active_us = s->m.arrival_us, .start_us = clock_wall_us(), .fd = -1 };
-	struct deliver_result result = { DELIVER_BOUNCED, answer->code, STR("none"), answer->text, STR_NONE, false };
+	struct deliver_result result = { .status = DELIVER_BOUNCED, .code = answer->code, .relay = STR("none"), .text = answer->text };
 
 	for (size_t i = 0; i < s->m.rcpt_count; i++)
 		deliver_log(&r, i, &result, 0, 0);

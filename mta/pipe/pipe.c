@@ -14,6 +14,7 @@
 #include "lib/net/fiber.h"
 #include "lib/proto/agent.h"
 #include "lib/service/service.h"
+#include "lib/table/table.h"
 #include "mta/pipe/argv.h"
 
 #define HEADER_MAX (1024 * 1024) /* octets of a header block that are searched for Delivered-To */
@@ -22,6 +23,7 @@ static struct {
 	struct arena *life;
 	struct pipe_settings service;
 	struct identity who;
+	struct tables status_filter;
 	const char *delimiter;
 	const char *const *env;
 	int64_t time_limit_ms;
@@ -62,6 +64,8 @@ static void init(const struct conf *c)
 		log_fatal("service %s: chroot= needs root", service_name());
 	set.delimiter = conf_str(c, "recipient_delimiter");
 	set.time_limit_ms = conf_transport_time_ms(c, service_name(), "time_limit");
+	if (tables_open(set.life, conf_str(c, "pipe_delivery_status_filter"), conf_dir(c), &set.status_filter, &e) < 0)
+		log_fatal("pipe_delivery_status_filter: %s", e.text);
 	environment_init(&env, set.life);
 	environment_export(&env, conf_str(c, "export_environment"));
 	set.env = environment_list(&env);
@@ -182,6 +186,7 @@ static void take_report(struct arena *a, struct report *report, struct deliver_r
 
 	res->status = statuses[report->kind];
 	res->code = report->kind == ERR_NONE ? CODE(0, 2, 0, 0) : report->code;
+	res->action = set.service.flags & PIPE_FINAL ? DELIVER_DELIVERED : DELIVER_RELAYED;
 	res->text = text;
 	if (report->kind == ERR_NONE && text.n > 0)
 		res->text = arena_printf(a, "delivered via %s service (%.*s)", service_name(), STRF(text));
@@ -217,6 +222,8 @@ static void deliver(struct arena *a, const struct deliver_request *r, struct del
 
 	if (acceptable(a, r, &res))
 		run_command(a, r, &res);
+	tables_filter_status(&set.status_filter, a, r->m.id, &res.code, &res.text);
+	res.status = deliver_status_of(res.code);
 	agent_same_result(r, &res, out);
 }
 

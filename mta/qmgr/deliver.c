@@ -78,6 +78,7 @@ static void record(struct batch *b, const struct deliver_answer *answer)
 		o->text = r->text;
 		o->remote_mta = r->remote_mta;
 		o->dsn_passed = r->dsn_passed;
+		o->action = r->action;
 		if (fate == FATE_BOUNCED && qmgr.set.soft_bounce) {
 			fate = FATE_DEFERRED;
 			o->code.c = 4;

@@ -46,6 +46,7 @@ struct outcome {
 	bool marked; /* its state byte says done */
 	bool expired; /* reported because its time was up */
 	bool dsn_passed;
+	enum deliver_action action;
 	struct code code;
 	struct str relay, text, remote_mta;
 };

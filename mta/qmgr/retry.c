@@ -118,7 +118,7 @@ static bool tell(struct message *m, enum bounce_kind kind, which_fn *which)
 
 		if (which(m, i))
 			r.rcpts[r.rcpt_count++] =
-				(struct bounce_rcpt){ m->m.rcpts[i], o->code, o->relay, o->text, o->remote_mta, o->remote_mta.n > 0 };
+				(struct bounce_rcpt){ m->m.rcpts[i], o->code, o->relay, o->text, o->remote_mta, o->action };
 	}
 	if (r.rcpt_count == 0)
 		return true;

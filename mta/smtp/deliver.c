@@ -71,6 +71,7 @@ void delivery_sent(struct delivery *d, size_t rcpt, const struct session *s)
 	res->text = arena_dup(d->a, buf_str(&s->reply.text));
 	res->remote_mta = arena_dup(d->a, s->host);
 	res->dsn_passed = (s->offers & OFFER_DSN) && !cfg->assume_final;
+	res->action = cfg->assume_final ? DELIVER_DELIVERED : DELIVER_PLAIN;
 	d->states[rcpt].conn_use = s->uses;
 	d->states[rcpt].connect_us = d->connect_us;
 	finish(d, rcpt);

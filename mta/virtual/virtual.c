@@ -15,7 +15,7 @@
 
 static struct {
 	struct arena *life;
-	struct tables mailboxes, uids, gids;
+	struct tables mailboxes, uids, gids, status_filter;
 	const char *base, *delimiter, *myhostname;
 	uint64_t minimum_uid;
 	int64_t size_limit;
@@ -39,6 +39,7 @@ static void init(const struct conf *c)
 	open_tables(c, "virtual_mailbox_maps", &set.mailboxes);
 	open_tables(c, "virtual_uid_maps", &set.uids);
 	open_tables(c, "virtual_gid_maps", &set.gids);
+	open_tables(c, "virtual_delivery_status_filter", &set.status_filter);
 	set.base = conf_str(c, "virtual_mailbox_base");
 	set.delimiter = conf_str(c, "recipient_delimiter");
 	set.myhostname = conf_str(c, "myhostname");
@@ -221,8 +222,12 @@ static void deliver_one(struct arena *a, const struct deliver_request *r, const 
 static void deliver(struct arena *a, const struct deliver_request *r, struct deliver_answer *out)
 {
 	for (size_t i = 0; i < r->m.rcpt_count; i++) {
-		deliver_one(a, r, &r->m.rcpts[i], &out->results[i]);
-		deliver_log(r, i, &out->results[i], 0, 0);
+		struct deliver_result *res = &out->results[i];
+
+		deliver_one(a, r, &r->m.rcpts[i], res);
+		tables_filter_status(&set.status_filter, a, r->m.id, &res->code, &res->text);
+		res->status = deliver_status_of(res->code);
+		deliver_log(r, i, res, 0, 0);
 	}
 }
 

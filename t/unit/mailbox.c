@@ -103,8 +103,8 @@ static void full(void)
 	setrlimit(RLIMIT_FSIZE, &limit);
 	r = deliver_mbox("small", MBOX_FCNTL);
 	setrlimit(RLIMIT_FSIZE, &old);
-	is_int(r.kind, ERR_PERM, "too large bounces");
-	is_int(r.code.c * 100 + r.code.s * 10 + r.code.d, 522, "5.2.2");
+	is_int(r.kind, ERR_TEMP, "too large waits");
+	is_int(r.code.c * 100 + r.code.s * 10 + r.code.d, 422, "4.2.2");
 	is_file("small", "", "nothing of it stays");
 	buf_done(&r.text);
 }

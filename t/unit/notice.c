@@ -149,7 +149,7 @@ static void test_variants(void)
 	has(&b, "Will-Retry-Until: Sun, 29 Nov 2026 10:57:45 +0000 (UTC)\r\n", "until when");
 	buf_clear(&b);
 	r = request(BOUNCE_SUCCESS);
-	refused.relayed = true;
+	refused.action = DELIVER_RELAYED;
 	refused.text = STR("250 2.0.0 Ok");
 	notice_front(&n, &b);
 	has(&b, "Action: delivered\r\n", "delivered");

@@ -237,7 +237,8 @@ static void send_delivery(struct stream *s)
 	ok(deliver_send_request(s, &r, SOON, &e) == 0, "sent: %s", e.text);
 	ok(deliver_receive_answer(s, life, &a, SOON, &e) == 0 && a.count == 2, "answer: %s", e.text);
 	if (a.count == 2)
-		ok(a.results[0].status == DELIVER_SENT && a.results[0].dsn_passed && a.results[1].status == DELIVER_BOUNCED &&
+		ok(a.results[0].status == DELIVER_SENT && a.results[0].dsn_passed &&
+				a.results[0].action == DELIVER_RELAYED && a.results[1].status == DELIVER_BOUNCED &&
 				str_eqz(a.results[1].text, "no") && a.results[1].code.smtp == 550,
 			"results");
 	ok(a.site_down && str_eqz(a.site_text, "refused") && a.site_code.s == 4, "site");
@@ -245,7 +246,7 @@ static void send_delivery(struct stream *s)
 
 static void test_deliver(void)
 {
-	struct deliver_result results[2] = { { .status = DELIVER_SENT, .relay = STR("r"), .dsn_passed = true },
+	struct deliver_result results[2] = { { .status = DELIVER_SENT, .relay = STR("r"), .action = DELIVER_RELAYED, .dsn_passed = true },
 		{ .status = DELIVER_BOUNCED, .code = CODE(550, 5, 1, 1), .text = STR("no") } };
 	struct deliver_answer a = { results, 2, true, STR("refused"), CODE(0, 4, 4, 1) };
 	struct sender x;
@@ -306,7 +307,7 @@ static void test_notify(void)
 static void send_bounce(struct stream *s)
 {
 	struct bounce_rcpt r[1] = { { { .addr = STR("u@x.test"), .index = 7 }, CODE(0, 5, 4, 4), STR("none"), STR("why"), STR("mta"),
-		true } };
+		DELIVER_EXPANDED } };
 	struct bounce_request q = { BOUNCE_DELAY, message(5), r, 1, 99, sample_fd };
 	struct err e = ERR_INIT;
 	struct str id;
@@ -328,7 +329,9 @@ static void test_bounce(void)
 		return;
 	ok(q.kind == BOUNCE_DELAY && q.m.rcpt_count == 0 && q.retry_until_us == 99 && q.rcpt_count == 1 && same_file(q.fd, sample_fd),
 		"request");
-	ok(str_eqz(q.rcpts[0].text, "why") && q.rcpts[0].rcpt.index == 7 && q.rcpts[0].relayed && q.rcpts[0].code.d == 4, "its recipient");
+	ok(str_eqz(q.rcpts[0].text, "why") && q.rcpts[0].rcpt.index == 7 && q.rcpts[0].action == DELIVER_EXPANDED &&
+			q.rcpts[0].code.d == 4,
+		"its recipient");
 	close(q.fd);
 	ok(bounce_send_answer(s, true, STR("NEW"), SOON, &e) == 0, "answered");
 	end(&x, s);
