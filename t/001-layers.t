@@ -21,10 +21,10 @@ my %sibling = ('lib/proto lib/queue' => 1);
 # Foreign headers, by the folders that may know them.
 my %foreign = (
     event2    => [qw(lib/net lib/service)],
-    hiredis   => [qw(lib/net)],
-    libmilter => [qw(milters/common milters/dkim)],
+    hiredis   => [qw(lib/net milters/common)],
+    libmilter => [qw(milters/common)],
     opendkim  => [qw(milters/dkim)],
-    openssl   => [qw(lib/net milters/dkim)],
+    openssl   => [qw(lib/net milters/common)],
     spf2      => [qw(policyd)],
     unbound   => [qw(lib/net milters/common)],
     lmdb      => [qw(lib/table)],

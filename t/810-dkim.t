@@ -24,6 +24,10 @@ require Gatepost::Process;
 Gatepost::Process->import(qw(finish slurp spawn spew wait_for));
 
 my $dir = tempdir('gatepost-dkim.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+# Root's milters become this user, who has to read the keys.
+my ($owner) = grep { defined getpwnam $_ } qw(daemon mail nobody);
+my $own = sub { chown +(getpwnam $owner)[2, 3], @_ if $> == 0 };
+$own->($dir);
 my %running;
 my $main_pid = $$;
 END {
@@ -41,6 +45,7 @@ sub key {
     my $file = "$dir/$name.pem";
     system("openssl genpkey @kind -out $file 2>/dev/null") == 0 or die "openssl genpkey @kind";
     chmod 0600, $file;
+    $own->($file);
     my $der = `openssl pkey -in $file -pubout -outform DER`;
     my $ed  = "@kind" =~ /ed25519/i;
     require MIME::Base64;
@@ -67,8 +72,10 @@ sub config {
     my ($name, %set) = @_;
     my $conf = "$dir/$name";
     mkdir $_ for $conf, "$conf/queue";
+    $own->($conf, "$conf/queue");
     my %all = (
         myhostname          => 'mx.test',
+        mail_owner          => $owner,
         mynetworks          => '192.0.2.0/24',
         dns_servers         => $dns->address,
         queue_directory     => "$conf/queue",
@@ -230,6 +237,7 @@ subtest 'whom to sign for' => sub {
 
 subtest 'key files' => sub {
     system("cp $dir/rsa.pem $dir/open.pem");
+    $own->("$dir/open.pem");
     chmod 0644, "$dir/open.pem";
     my $r = $sign->()->mail(message(from => 'x@open.test'), client => '192.0.2.7');
     like $r->{action}, qr/^451 4\.7\.5 /, 'open to others: try again later';
@@ -335,9 +343,9 @@ subtest 'configuration' => sub {
 };
 
 subtest 'the end' => sub {
+    kill 'TERM', values %running;
     for my $name (sort keys %running) {
         my $pid = delete $running{$name};
-        kill 'TERM', $pid;
         ok wait_for(sub { waitpid($pid, POSIX::WNOHANG()) == $pid }, 15), "$name ends on SIGTERM";
         is $?, 0, 'in order';
     }

@@ -9,7 +9,7 @@ const struct param_area conf_areas[] = {
 	{ "smtpd", "SMTP server", params_smtpd, &params_smtpd_count },
 	{ "policy", "Policy", params_policy, &params_policy_count },
 	{ "milter", "Milters", params_milter, &params_milter_count },
-	{ "dkim", "DKIM milter", params_dkim, &params_dkim_count },
+	{ "auth", "DKIM, DMARC and ARC milters", params_auth, &params_auth_count },
 	{ "rewrite", "Addresses and routing", params_rewrite, &params_rewrite_count },
 	{ "queue", "Queue and scheduling", params_queue, &params_queue_count },
 	{ "smtp", "SMTP client", params_smtp, &params_smtp_count },

@@ -1,5 +1,6 @@
 /* milters/common/resolver.c - libunbound with its own thread; a second one of ours hands its answers to whoever waits. A question
  * belongs to its asker and to libunbound: the one that lets go last frees it, so that nobody needs to cancel.
+ * Kept answers are "<octets>:<record>" one after the other; nothing at all means that there is no record.
  */
 #include "milters/common/resolver.h"
 
@@ -11,19 +12,26 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
+#include "milters/common/cache.h"
+#include "milters/common/redis.h"
 #include "milters/common/say.h"
 
 #define TYPE_TXT 16
 #define CLASS_IN 1
 #define NAME_MAX_SIZE 253 /* RFC 1035 section 2.3.4, as text */
 #define RECORD_MAX 16384 /* octets of one record: four times what a 4096-bit RSA key takes, several times over */
+#define RECORDS_MAX 16 /* of one name */
+#define TTL_MAX 86400 /* seconds; nothing is believed for longer */
+#define ASK_MAX 128 /* names asked for together */
 #define PUMP_STACK_SIZE (1024 * 1024)
 
 struct txt_query {
 	int refs; /* asker, libunbound */
-	bool answered;
-	bool failed;
-	struct ub_result *result; /* NULL: none */
+	bool answered, failed;
+	bool kept; /* was known: nobody has to be told */
+	struct buf records; /* as kept */
+	uint32_t ttl;
+	char name[NAME_MAX_SIZE + 1]; /* lower case */
 };
 
 static struct {
@@ -143,62 +151,8 @@ static bool let_go(struct txt_query *q)
 
 static void query_free(struct txt_query *q)
 {
-	ub_resolve_free(q->result);
+	buf_done(&q->records);
 	mem_free(q);
-}
-
-static void answered(void *arg, int error, struct ub_result *result)
-{
-	struct txt_query *q = arg;
-	bool last;
-
-	pthread_mutex_lock(&resolver.lock);
-	q->answered = true;
-	q->failed = error != 0 || result == NULL || result->bogus;
-	q->result = result;
-	last = let_go(q);
-	pthread_cond_broadcast(&resolver.news);
-	pthread_mutex_unlock(&resolver.lock);
-	if (last)
-		query_free(q);
-}
-
-/* Names come out of mail: only what a key can be published under is asked for, no escapes. */
-static bool can_be_asked(struct str name)
-{
-	if (name.n == 0 || name.n > NAME_MAX_SIZE || str_find(name, STR("..")) >= 0 || name.p[0] == '.')
-		return false;
-	for (size_t i = 0; i < name.n; i++)
-		if (!isalnum((unsigned char)name.p[i]) && strchr("-_.", name.p[i]) == NULL)
-			return false;
-	return true;
-}
-
-struct txt_query *txt_ask(const char *name)
-{
-	struct txt_query *q = mem_alloc(sizeof *q);
-
-	if (!can_be_asked(str_z(name))) {
-		*q = (struct txt_query){ .refs = 1, .answered = true };
-		return q;
-	}
-	q->refs = 2;
-	if (ub_resolve_async(resolver.ctx, name, TYPE_TXT, CLASS_IN, q, answered, NULL) != 0)
-		*q = (struct txt_query){ .refs = 1, .answered = true, .failed = true };
-	return q;
-}
-
-void txt_done(struct txt_query *q)
-{
-	bool last;
-
-	if (q == NULL)
-		return;
-	pthread_mutex_lock(&resolver.lock);
-	last = let_go(q);
-	pthread_mutex_unlock(&resolver.lock);
-	if (last)
-		query_free(q);
 }
 
 /* The character-strings of a record, joined (RFC 6376 section 3.6.2.2). */
@@ -215,44 +169,202 @@ static void join_strings(const unsigned char *p, size_t n, struct buf *out)
 	}
 }
 
-/* More than one record is against the rules; one that says what it is goes first. */
-static enum txt_result choose(const struct ub_result *r, struct str prefix, struct buf *out)
+static void take_result(struct txt_query *q, const struct ub_result *r)
 {
 	struct buf record = { 0 };
-	bool found = false;
 
-	for (int i = 0; r->data[i] != NULL; i++) {
+	q->ttl = r->ttl > TTL_MAX ? TTL_MAX : r->ttl < 0 ? 0 : (uint32_t)r->ttl;
+	q->failed = r->bogus || !(r->havedata || r->rcode == 0 || r->nxdomain);
+	for (int i = 0; r->havedata && !q->failed && i < RECORDS_MAX && r->data[i] != NULL; i++) {
 		if (r->len[i] > RECORD_MAX)
 			continue;
 		buf_clear(&record);
 		join_strings((const unsigned char *)r->data[i], (size_t)r->len[i], &record);
-		if (found && !str_startsi(buf_str(&record), prefix))
-			continue;
-		buf_clear(out);
-		buf_add(out, buf_str(&record));
-		found = true;
-		if (str_startsi(buf_str(&record), prefix))
-			break;
+		buf_addf(&q->records, "%zu:", record.n);
+		buf_add(&q->records, buf_str(&record));
 	}
 	buf_done(&record);
-	return found ? TXT_FOUND : TXT_NONE;
 }
 
-enum txt_result txt_wait(struct txt_query *q, int64_t deadline_ms, struct str prefix, struct buf *out)
+static void answered(void *arg, int error, struct ub_result *result)
+{
+	struct txt_query *q = arg;
+	bool last;
+
+	pthread_mutex_lock(&resolver.lock);
+	if (error != 0 || result == NULL)
+		q->failed = true;
+	else
+		take_result(q, result);
+	q->answered = true;
+	last = let_go(q);
+	pthread_cond_broadcast(&resolver.news);
+	pthread_mutex_unlock(&resolver.lock);
+	ub_resolve_free(result);
+	if (last)
+		query_free(q);
+}
+
+/* Names come out of mail: only what a record can be published under is asked for, no escapes. */
+static bool can_be_asked(struct str name)
+{
+	if (name.n == 0 || name.n > NAME_MAX_SIZE || str_find(name, STR("..")) >= 0 || name.p[0] == '.')
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if (!isalnum((unsigned char)name.p[i]) && strchr("-_.", name.p[i]) == NULL)
+			return false;
+	return str_chr(name, '\0') < 0;
+}
+
+static struct txt_query *query_new(struct str name)
+{
+	struct txt_query *q = mem_alloc(sizeof *q);
+
+	q->refs = 1;
+	q->kept = q->answered = !can_be_asked(name);
+	for (size_t i = 0; !q->answered && i < name.n; i++)
+		q->name[i] = (char)tolower((unsigned char)name.p[i]);
+	return q;
+}
+
+static void ask_dns(struct txt_query *q)
+{
+	q->refs = 2;
+	if (ub_resolve_async(resolver.ctx, q->name, TYPE_TXT, CLASS_IN, q, answered, NULL) == 0)
+		return;
+	q->refs = 1;
+	q->answered = q->failed = true;
+}
+
+/* What other gateways found out, for those of the queries that are still open. */
+static void ask_redis(struct txt_query **queries, size_t count)
+{
+	struct arena *a = arena_new("cache question");
+	struct redis_words *commands = arena_alloc(a, 2 * count * sizeof *commands);
+	struct redis_answer *answers = arena_alloc(a, 2 * count * sizeof *answers);
+	struct txt_query *open[ASK_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		struct str key;
+
+		if (queries[i]->answered)
+			continue;
+		key = redis_key(a, "txt", str_z(queries[i]->name));
+		commands[2 * n] = (struct redis_words){ { STR("GET"), key }, 2 };
+		commands[2 * n + 1] = (struct redis_words){ { STR("TTL"), key }, 2 };
+		open[n++] = queries[i];
+	}
+	if (n > 0 && redis_ask(a, commands, 2 * n, answers) == 0)
+		for (size_t i = 0; i < n; i++) {
+			if (!answers[2 * i].found)
+				continue;
+			buf_add(&open[i]->records, answers[2 * i].text);
+			open[i]->kept = open[i]->answered = true;
+			cache_put(str_z(open[i]->name), answers[2 * i].text, answers[2 * i + 1].number);
+		}
+	arena_free(a);
+}
+
+void txt_ask(const struct str *names, size_t count, struct txt_query **queries)
+{
+	check(count <= ASK_MAX);
+	for (size_t i = 0; i < count; i++) {
+		queries[i] = query_new(names[i]);
+		if (!queries[i]->answered)
+			queries[i]->kept = queries[i]->answered = cache_get(str_z(queries[i]->name), &queries[i]->records);
+	}
+	if (redis_ready())
+		ask_redis(queries, count);
+	for (size_t i = 0; i < count; i++)
+		if (!queries[i]->answered)
+			ask_dns(queries[i]);
+}
+
+void txt_done(struct txt_query *q)
+{
+	bool last;
+
+	if (q == NULL)
+		return;
+	pthread_mutex_lock(&resolver.lock);
+	last = let_go(q);
+	pthread_mutex_unlock(&resolver.lock);
+	if (last)
+		query_free(q);
+}
+
+/* ---- answers ---- */
+
+/* False: not what we write. */
+static bool unpack(struct str kept, struct arena *a, struct txt_records *out)
+{
+	out->records = arena_alloc(a, RECORDS_MAX * sizeof *out->records);
+	out->count = 0;
+	while (kept.n > 0) {
+		uint64_t n;
+
+		if (!str_to_u64(str_cut(&kept, ':'), RECORD_MAX, &n) || n > kept.n || out->count == RECORDS_MAX)
+			return false;
+		out->records[out->count++] = arena_dup(a, str_sub(kept, 0, (size_t)n));
+		kept = str_skip(kept, (size_t)n);
+	}
+	return true;
+}
+
+/* An answer from the DNS, for later and for the others. Once: whoever waits for it is the only one. */
+static void share(struct txt_query *q)
+{
+	struct arena *a;
+	struct redis_words set;
+	struct redis_answer answer;
+
+	q->kept = true;
+	if (q->ttl == 0)
+		return;
+	cache_put(str_z(q->name), buf_str(&q->records), q->ttl);
+	if (!redis_ready())
+		return;
+	a = arena_new("cache answer");
+	set = (struct redis_words){ { STR("SET"), redis_key(a, "txt", str_z(q->name)), buf_str(&q->records), STR("EX"),
+					    arena_printf(a, "%u", (unsigned)q->ttl) },
+		5 };
+	(void)redis_ask(a, &set, 1, &answer);
+	arena_free(a);
+}
+
+enum txt_result txt_wait(struct txt_query *q, int64_t deadline_ms, struct arena *a, struct txt_records *out)
 {
 	struct timespec until = { .tv_sec = (time_t)(deadline_ms / 1000), .tv_nsec = (long)(deadline_ms % 1000) * 1000000 };
 	bool done;
 
+	*out = (struct txt_records){ 0 };
 	pthread_mutex_lock(&resolver.lock);
 	while (!q->answered && pthread_cond_timedwait(&resolver.news, &resolver.lock, &until) != ETIMEDOUT)
 		;
-	done = q->answered;
+	done = q->answered && !q->failed;
 	pthread_mutex_unlock(&resolver.lock);
-	if (!done || q->failed)
+	if (!done)
 		return TXT_TEMPFAIL;
-	if (q->result == NULL)
-		return TXT_NONE;
-	if (q->result->havedata)
-		return choose(q->result, prefix, out);
-	return q->result->rcode == 0 || q->result->nxdomain ? TXT_NONE : TXT_TEMPFAIL;
+	if (!q->kept)
+		share(q);
+	if (!unpack(buf_str(&q->records), a, out))
+		return TXT_TEMPFAIL;
+	return out->count > 0 ? TXT_FOUND : TXT_NONE;
+}
+
+/* More than one record is against the rules; one that says what it is goes first. */
+enum txt_result txt_wait_one(struct txt_query *q, int64_t deadline_ms, struct str prefix, struct arena *a, struct str *out)
+{
+	struct txt_records all;
+	enum txt_result result = txt_wait(q, deadline_ms, a, &all);
+
+	*out = result == TXT_FOUND ? all.records[0] : STR_NONE;
+	for (size_t i = 0; i < all.count; i++) {
+		if (str_startsi(all.records[i], prefix)) {
+			*out = all.records[i];
+			break;
+		}
+	}
+	return result;
 }

@@ -1,5 +1,4 @@
 /* milters/dkim/result.c - what became of one signature, in the words of RFC 8601 section 2.7.1. */
-#include "milters/common/authres.h"
 #include "milters/dkim/dkim.h"
 
 #define ED25519_BITS 256 /* the library counts RSA's alone */
@@ -75,7 +74,7 @@ static enum verdict say_pass(DKIM *d, DKIM_SIGINFO *sig, struct buf *value)
 	return VERDICT_PASS;
 }
 
-static enum verdict say_result(struct message *m, const struct check *c, struct buf *value)
+static enum verdict say_result(struct dkim_mail *d, const struct check *c, struct buf *value)
 {
 	DKIM_SIGERROR error = dkim_sig_geterror(c->sig);
 	unsigned flags = dkim_sig_getflags(c->sig);
@@ -84,12 +83,12 @@ static enum verdict say_result(struct message *m, const struct check *c, struct 
 		say(value, "policy", "rsa-sha1 is not accepted");
 		return VERDICT_FAIL;
 	}
-	if (c->query != NULL && c->answer == TXT_TEMPFAIL)
+	if (c->asked && c->answer == TXT_TEMPFAIL)
 		return say_error(value, DKIM_SIGERROR_KEYFAIL);
-	if (c->query != NULL && c->answer == TXT_NONE)
+	if (c->asked && c->answer == TXT_NONE)
 		return say_error(value, DKIM_SIGERROR_NOKEY);
 	if ((flags & DKIM_SIGFLAG_PASSED) && dkim_sig_getbh(c->sig) == DKIM_SIGBH_MATCH)
-		return say_pass(m->verify, c->sig, value);
+		return say_pass(d->verify, c->sig, value);
 	if (dkim_sig_getbh(c->sig) == DKIM_SIGBH_MISMATCH && (error <= DKIM_SIGERROR_OK || error == DKIM_SIGERROR_BADSIG)) {
 		say(value, "fail", "body has been altered");
 		return VERDICT_FAIL;
@@ -113,7 +112,7 @@ static void add_property(struct buf *value, DKIM_SIGINFO *sig, const char *prope
 	buf_done(&plain);
 }
 
-enum verdict result_of_check(struct message *m, const struct check *c, struct buf *value)
+enum verdict result_of_check(struct dkim_mail *d, const struct check *c, struct buf *value)
 {
 	static const struct {
 		const char *property, *tag;
@@ -124,7 +123,7 @@ enum verdict result_of_check(struct message *m, const struct check *c, struct bu
 		{ "header.a", "a", 40 },
 		{ "header.b", "b", B_SHOWN },
 	};
-	enum verdict verdict = say_result(m, c, value);
+	enum verdict verdict = say_result(d, c, value);
 
 	for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
 		add_property(value, c->sig, shown[i].property, shown[i].tag, shown[i].max);
