@@ -5,6 +5,8 @@
 
 #include "mta/tools/gatepost/gatepost.h"
 
+#define LONG_VALUE 50 /* characters; shorter ones stand in the text */
+
 static const struct {
 	enum param_type type;
 	const char *form;
@@ -81,7 +83,13 @@ static void print_parameter(const struct param *p)
 		return;
 	}
 	fputs("; default\n", stdout);
-	print_macro("Ql", p->fallback, "");
+	if (strlen(p->fallback) < LONG_VALUE) {
+		print_macro("Ql", p->fallback, "");
+		return;
+	}
+	fputs(".Bd -literal -compact\n", stdout); /* no place to break it */
+	print_text(p->fallback);
+	fputs("\n.Ed\n", stdout);
 }
 
 static void print_area(const struct param_area *area)

@@ -1,13 +1,17 @@
-/* mta/tools/gatepost/sendmail.c - gatepost sendmail ...: the sendmail program beside this one. */
+/* mta/tools/gatepost/sendmail.c - gatepost sendmail ...: the sendmail program among the daemons (where another mail system owns the name in
+ * the PATH), else beside this one.
+ */
 #include <errno.h>
 #include <sysexits.h>
 
+#include "lib/base/fs.h"
 #include "mta/tools/gatepost/gatepost.h"
 
 int verb_sendmail(struct tool *t, int argc, char **argv)
 {
 	struct arena *a = arena_new("sendmail");
-	const char *path = arena_printf(a, "%s/sendmail", t->self_dir).p;
+	const char *installed = tool_daemon(t, a, "sendmail");
+	const char *path = fs_exists(installed) ? installed : arena_printf(a, "%s/sendmail", t->self_dir).p;
 	char **args = arena_alloc(a, ((size_t)argc + 3) * sizeof *args);
 	char option[] = "-C", name[] = "sendmail";
 

@@ -5,13 +5,15 @@
 #include <limits.h>
 #include <sysexits.h>
 
+#include "lib/base/fs.h"
 #include "lib/table/table.h"
 
-/* Our own directory, however we were called. */
+/* In our own directory, however we were called, else in the installed place. */
 static const char *gatepost_path(struct arena *a)
 {
 	char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+	const char *beside;
 	char *slash;
 
 	if (n <= 0)
@@ -19,7 +21,8 @@ static const char *gatepost_path(struct arena *a)
 	path[n] = '\0';
 	slash = strrchr(path, '/');
 	*slash = '\0';
-	return arena_printf(a, "%s/gatepost", path).p;
+	beside = arena_printf(a, "%s/gatepost", path).p;
+	return fs_exists(beside) ? beside : GATEPOST_SBIN_DIR "/gatepost";
 }
 
 static void run(const struct request *r, const char *verb, const char *argument) __attribute__((noreturn));
