@@ -42,7 +42,7 @@ const char *const conf_postfix_names[] = {
 	"smtp_skip_4xx_greeting", "smtp_tls_enable_rpk", "smtp_tls_per_site", "smtp_tlsrpt_enable", "smtp_tlsrpt_skip_reused_handshakes",
 	"smtp_tlsrpt_socket_name", "smtpd_hide_client_session", "smtpd_reject_filter_maps", "smtpd_tls_dh512_param_file",
 	"smtpd_tls_enable_rpk", "smtpd_tls_enforce_peername", "tcp_windowsize", "tls_config_file", "tls_config_name",
-	"tls_daemon_random_bytes", "tls_dane_digests", "tls_eecdh_strong_curve", "tls_eecdh_ultra_curve", "tls_export_cipherlist",
+	"tls_daemon_random_bytes", "tls_dane_digests", "tls_export_cipherlist",
 	"tls_fast_shutdown_enable", "tls_legacy_public_key_fingerprints", "tls_low_cipherlist", "tls_null_cipherlist",
 	"tls_random_bytes", "tls_random_exchange_name", "tls_random_prng_update_period", "tls_random_reseed_period", "tls_random_source",
 	"tls_required_enable", "tlsmgr_service_name", "tlsproxy_client_CAfile", "tlsproxy_client_CApath", "tlsproxy_client_cert_file",

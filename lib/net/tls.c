@@ -83,11 +83,14 @@ static struct tls *tls_new(struct stream *s, struct tls_ctx *c)
 
 	t->fd = stream_fd(s);
 	t->server = c->server;
+	t->heavy = c->heavy;
+	t->sni = c->sni;
 	t->ssl = SSL_new(c->ssl);
 	check(b != NULL && t->ssl != NULL);
 	BIO_set_data(b, t);
 	BIO_set_init(b, 1);
 	SSL_set_bio(t->ssl, b, b);
+	SSL_set_app_data(t->ssl, t);
 	return t;
 }
 
@@ -126,6 +129,11 @@ static void explain(struct step *h, int errnum)
 		err_temp(&h->why, "%s", errnum != 0 && !h->t->eof ? strerror(errnum) : "lost connection");
 }
 
+static bool goes_on(int result)
+{
+	return result == SSL_ERROR_WANT_READ || result == SSL_ERROR_WANT_WRITE || result == SSL_ERROR_WANT_CLIENT_HELLO_CB;
+}
+
 static void take_step(void *arg)
 {
 	struct step *h = arg;
@@ -139,25 +147,27 @@ static void take_step(void *arg)
 		return;
 	}
 	h->result = SSL_get_error(h->t->ssl, r);
-	if (h->result != SSL_ERROR_WANT_READ && h->result != SSL_ERROR_WANT_WRITE)
+	if (!goes_on(h->result))
 		explain(h, errno);
 	ERR_clear_error();
 }
 
-static int handshake(struct stream *s, struct tls *t, bool heavy, int64_t deadline, struct err *e)
+static int handshake(struct stream *s, struct tls *t, int64_t deadline, struct err *e)
 {
-	struct step h = { .t = t, .result = heavy && t->early_size == 0 ? SSL_ERROR_WANT_READ : SSL_ERROR_NONE };
+	struct step h = { .t = t, .result = t->heavy && t->early_size == 0 ? SSL_ERROR_WANT_READ : SSL_ERROR_NONE };
 
 	for (;;) {
-		if (h.result != SSL_ERROR_NONE && stream_wait_fd(s, h.result == SSL_ERROR_WANT_WRITE, deadline) != STREAM_OK)
+		if (h.result == SSL_ERROR_WANT_CLIENT_HELLO_CB)
+			tls_choose_certificate(t);
+		else if (h.result != SSL_ERROR_NONE && stream_wait_fd(s, h.result == SSL_ERROR_WANT_WRITE, deadline) != STREAM_OK)
 			return err_temp(e, "%s", strerror(ETIMEDOUT));
-		if (heavy)
+		if (t->heavy)
 			offload(take_step, &h);
 		else
 			take_step(&h);
 		if (h.result == SSL_ERROR_NONE)
 			return 0;
-		if (h.result != SSL_ERROR_WANT_READ && h.result != SSL_ERROR_WANT_WRITE) {
+		if (!goes_on(h.result)) {
 			t->broken = true;
 			*e = h.why;
 			return -1;
@@ -165,9 +175,9 @@ static int handshake(struct stream *s, struct tls *t, bool heavy, int64_t deadli
 	}
 }
 
-static int finish(struct stream *s, struct tls *t, bool heavy, int64_t deadline, struct err *e)
+static int finish(struct stream *s, struct tls *t, int64_t deadline, struct err *e)
 {
-	int r = handshake(s, t, heavy, deadline, e);
+	int r = handshake(s, t, deadline, e);
 
 	mem_free(t->early);
 	t->early = NULL;
@@ -187,7 +197,7 @@ int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err
 
 	stream_drop_input(s);
 	SSL_set_accept_state(t->ssl);
-	return finish(s, t, c->heavy, deadline, e);
+	return finish(s, t, deadline, e);
 }
 
 int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e)
@@ -201,7 +211,7 @@ int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, st
 	}
 	stream_drop_input(s);
 	SSL_set_accept_state(t->ssl);
-	return finish(s, t, c->heavy, deadline, e);
+	return finish(s, t, deadline, e);
 }
 
 static int set_names(struct tls *t, const char *server_name, const char *verify_name, struct err *e)
@@ -228,7 +238,7 @@ int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, co
 	stream_drop_input(s);
 	SSL_set_connect_state(t->ssl);
 	if (set_names(t, server_name, verify_name, e) == 0)
-		return finish(s, t, false, deadline, e);
+		return finish(s, t, deadline, e);
 	t->broken = true;
 	tls_free(t);
 	return -1;

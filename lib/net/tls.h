@@ -13,13 +13,33 @@
 struct tls_ctx; /* certificates and settings; made once per process */
 struct tls; /* one connection */
 
+struct tls_pair {
+	const char *cert_file, *key_file;
+};
+
+/* A certificate for the server name a client asked for: PEM text, or names of chain files, into *chain. False: none of its own. Called in
+ * the session's fiber. May suspend. */
+typedef bool tls_sni_fn(struct str name, struct buf *chain);
+
 struct tls_settings {
 	const char *chain_files; /* comma separated PEM files, key first then chain; or NULL: cert_file and key_file */
 	const char *cert_file, *key_file;
 	const char *ca_file, *ca_path;
 	const char *protocols; /* Postfix syntax: ">=TLSv1.2", "!SSLv2, !TLSv1" */
 	const char *ciphers; /* grade (medium, high) or an OpenSSL list */
+	const char *high_ciphers, *medium_ciphers; /* what the grades mean; NULL: OpenSSL's own idea of it */
+	const char *exclude_ciphers;               /* names, separated by blanks or commas */
+	const char *curves;                        /* for key agreement, best first */
+	const char *options;                       /* words of OpenSSL that are on: "NO_TICKET, NO_RENEGOTIATION" */
+	bool default_ca;                           /* trust the system's authorities too */
+	int verify_depth;                          /* longest chain of the peer; 0: OpenSSL's limit */
+	/* servers */
+	const struct tls_pair *pairs; /* further certificates, of other key types; may be NULL */
+	size_t pair_count;
 	bool ask_client_cert;
+	bool server_preference; /* our order of ciphers counts, not the client's */
+	int64_t session_ms;     /* how long a session can be resumed; 0: OpenSSL's limit */
+	tls_sni_fn *sni;        /* certificates by name; NULL: one for all */
 };
 
 struct tls_ctx *tls_server_ctx(const struct tls_settings *set, struct err *e); /* NULL with *e */
@@ -51,6 +71,18 @@ enum tls_trust tls_trust(const struct tls *t);
 const char *tls_trust_word(const struct tls *t); /* "Anonymous" ... as log lines have it */
 /* Common names of the peer's certificate, printable, added to subject and issuer. False: no certificate. */
 bool tls_peer_names(const struct tls *t, struct buf *subject, struct buf *issuer);
+/* Digests of the peer's certificate and of its public key, "AB:CD:...", added to both. False: no certificate, or no such digest. */
+bool tls_peer_fingerprints(const struct tls *t, const char *digest, struct buf *cert, struct buf *key);
+bool tls_digest_known(const char *digest);
+/* Server side: the name the client asked for, or empty; matched: it had a certificate of its own. */
+struct str tls_server_name(const struct tls *t, bool *matched);
+
+/* Session tickets of servers. Workers that are given the same secret open each other's: environment variable `name`, "<unix time it was
+ * made>:<64 hex digits>", which is wiped. Without it the process makes one of its own. Keys change twice in lifetime_ms, by a step that
+ * cannot be undone: whoever sees a worker's memory cannot open tickets of the time before. Call before the first tls_server_ctx(). */
+void tls_tickets_init(const char *name, int64_t lifetime_ms);
+/* A new secret in that form, for who starts the workers. */
+void tls_tickets_secret(struct buf *out);
 
 /* For stream.c: like read(2)/write(2) on a non-blocking socket: count, 0 at EOF (read only), or -1 with errno; EAGAIN: *want_write
  * tells what TLS waits for. */

@@ -5,31 +5,19 @@
 #include "lib/base/mem.h"
 #include "lib/net/tls_parts.h"
 
-#define TICKETS 1 /* for a client that comes again; each costs a record */
-
-static bool given(const char *text)
+bool tls_given(const char *text)
 {
 	return text != NULL && *text != '\0';
 }
 
-/* Whoever shows a certificate is let in: what it is worth is told by tls_trust(). */
-static int let_in(int ok, X509_STORE_CTX *store)
+static int use_pair(SSL_CTX *ssl, const struct tls_pair *pair, struct err *e)
 {
-	(void)ok;
-	(void)store;
-	return 1;
-}
+	const char *key = tls_given(pair->key_file) ? pair->key_file : pair->cert_file;
 
-static int use_own_certificate(SSL_CTX *ssl, const struct tls_settings *set, struct err *e)
-{
-	const char *key = given(set->key_file) ? set->key_file : set->cert_file;
-
-	if (given(set->chain_files))
-		return tls_use_chain_files(ssl, set->chain_files, e);
-	if (!given(set->cert_file) || str_eqiz(str_z(set->cert_file), "none"))
+	if (!tls_given(pair->cert_file) || str_eqiz(str_z(pair->cert_file), "none"))
 		return 0;
-	if (SSL_CTX_use_certificate_chain_file(ssl, set->cert_file) != 1)
-		return tls_library_error(e, "%s", set->cert_file);
+	if (SSL_CTX_use_certificate_chain_file(ssl, pair->cert_file) != 1)
+		return tls_library_error(e, "%s", pair->cert_file);
 	if (SSL_CTX_use_PrivateKey_file(ssl, key, SSL_FILETYPE_PEM) != 1)
 		return tls_library_error(e, "%s", key);
 	if (SSL_CTX_check_private_key(ssl) != 1)
@@ -37,10 +25,24 @@ static int use_own_certificate(SSL_CTX *ssl, const struct tls_settings *set, str
 	return 0;
 }
 
+static int use_own_certificates(SSL_CTX *ssl, const struct tls_settings *set, struct err *e)
+{
+	struct tls_pair first = { set->cert_file, set->key_file };
+
+	if (tls_given(set->chain_files))
+		return tls_use_chain_files(&(struct tls_target){ .ctx = ssl }, set->chain_files, e);
+	for (size_t i = 0; i < set->pair_count; i++)
+		if (use_pair(ssl, &set->pairs[i], e) < 0)
+			return -1;
+	return use_pair(ssl, &first, e);
+}
+
 static int use_authorities(SSL_CTX *ssl, const struct tls_settings *set, struct err *e)
 {
-	const char *file = given(set->ca_file) ? set->ca_file : NULL, *path = given(set->ca_path) ? set->ca_path : NULL;
+	const char *file = tls_given(set->ca_file) ? set->ca_file : NULL, *path = tls_given(set->ca_path) ? set->ca_path : NULL;
 
+	if (set->default_ca && SSL_CTX_set_default_verify_paths(ssl) != 1)
+		return tls_library_error(e, "the system's authorities");
 	if (file == NULL && path == NULL)
 		return 0;
 	if (SSL_CTX_load_verify_locations(ssl, file, path) != 1)
@@ -48,21 +50,45 @@ static int use_authorities(SSL_CTX *ssl, const struct tls_settings *set, struct 
 	return 0;
 }
 
+/* "X25519 X448" as OpenSSL wants it. */
+static const char *colons(const char *words, char *out, size_t size)
+{
+	struct str rest = str_z(words), word;
+	size_t n = 0;
+
+	while ((word = str_word(&rest, " \t\r\n,:")).n > 0 && n + word.n + 2 < size) {
+		if (n > 0)
+			out[n++] = ':';
+		memcpy(out + n, word.p, word.n);
+		n += word.n;
+	}
+	out[n] = '\0';
+	return out;
+}
+
 static int apply(SSL_CTX *ssl, const struct tls_settings *set, struct err *e)
 {
+	char list[256];
+
 	/* Mail ends with its own words (QUIT, the dot): peers that close without TLS's goodbye cut nothing off. */
 	SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_read_ahead(ssl, 1); /* one system call a record, not two */
 	SSL_CTX_set_dh_auto(ssl, 1);
-	if (given(set->protocols) && tls_use_protocols(ssl, set->protocols, e) < 0)
+	if (tls_given(set->protocols) && tls_use_protocols(ssl, set->protocols, e) < 0)
 		return -1;
-	if (given(set->ciphers) && tls_use_ciphers(ssl, set->ciphers, e) < 0)
+	if (tls_given(set->ciphers) && tls_use_ciphers(ssl, set, e) < 0)
 		return -1;
-	return use_own_certificate(ssl, set, e) < 0 || use_authorities(ssl, set, e) < 0 ? -1 : 0;
+	if (tls_given(set->curves) && SSL_CTX_set1_groups_list(ssl, colons(set->curves, list, sizeof list)) != 1)
+		return tls_library_error(e, "TLS curves \"%s\"", set->curves);
+	if (tls_given(set->options) && tls_use_options(ssl, set->options, e) < 0)
+		return -1;
+	if (set->verify_depth > 0)
+		SSL_CTX_set_verify_depth(ssl, set->verify_depth);
+	return use_own_certificates(ssl, set, e) < 0 || use_authorities(ssl, set, e) < 0 ? -1 : 0;
 }
 
-static struct tls_ctx *make(const SSL_METHOD *method, const struct tls_settings *set, struct err *e)
+struct tls_ctx *tls_ctx_make(const SSL_METHOD *method, const struct tls_settings *set, struct err *e)
 {
 	struct tls_ctx *c = mem_alloc(sizeof *c);
 
@@ -76,35 +102,9 @@ static struct tls_ctx *make(const SSL_METHOD *method, const struct tls_settings 
 	return NULL;
 }
 
-struct tls_ctx *tls_server_ctx(const struct tls_settings *set, struct err *e)
-{
-	struct tls_ctx *c = make(TLS_server_method(), set, e);
-	EVP_PKEY *key;
-
-	if (c == NULL)
-		return NULL;
-	key = SSL_CTX_get0_privatekey(c->ssl);
-	if (key == NULL) {
-		err_perm(e, "no certificate and key for TLS are configured");
-		tls_ctx_free(c);
-		return NULL;
-	}
-	c->server = true;
-	c->heavy = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA; /* a millisecond; others take a twentieth */
-	SSL_CTX_set_session_id_context(c->ssl, (const unsigned char *)"gatepost", 8);
-	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF); /* tickets need no memory */
-	SSL_CTX_set_num_tickets(c->ssl, TICKETS);
-	if (set->ask_client_cert) {
-		SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, let_in);
-		if (given(set->ca_file))
-			SSL_CTX_set_client_CA_list(c->ssl, SSL_load_client_CA_file(set->ca_file));
-	}
-	return c;
-}
-
 struct tls_ctx *tls_client_ctx(const struct tls_settings *set, struct err *e)
 {
-	return make(TLS_client_method(), set, e);
+	return tls_ctx_make(TLS_client_method(), set, e);
 }
 
 void tls_ctx_free(struct tls_ctx *c)

@@ -66,6 +66,43 @@ bool tls_peer_names(const struct tls *t, struct buf *subject, struct buf *issuer
 	return true;
 }
 
+bool tls_digest_known(const char *digest)
+{
+	return EVP_get_digestbyname(digest) != NULL;
+}
+
+static void add_hex(struct buf *out, const unsigned char *p, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		buf_addf(out, "%s%02X", i > 0 ? ":" : "", p[i]);
+}
+
+bool tls_peer_fingerprints(const struct tls *t, const char *digest, struct buf *cert, struct buf *key)
+{
+	const X509 *x = SSL_get0_peer_certificate(t->ssl);
+	const EVP_MD *md = EVP_get_digestbyname(digest);
+	unsigned char sum[EVP_MAX_MD_SIZE], *der = NULL;
+	unsigned n = 0;
+	int der_size;
+
+	if (x == NULL || md == NULL || X509_digest(x, md, sum, &n) != 1)
+		return false;
+	add_hex(cert, sum, n);
+	der_size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &der);
+	if (der_size > 0 && EVP_Digest(der, (size_t)der_size, sum, &n, md, NULL) == 1)
+		add_hex(key, sum, n);
+	OPENSSL_free(der);
+	return true;
+}
+
+struct str tls_server_name(const struct tls *t, bool *matched)
+{
+	const char *name = SSL_get_servername(t->ssl, TLSEXT_NAMETYPE_host_name);
+
+	*matched = t->name_matched;
+	return str_z(name != NULL ? name : "");
+}
+
 /* ---- key exchange and signatures ---- */
 
 static void add_curve(EVP_PKEY *key, struct buf *out)

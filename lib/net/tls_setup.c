@@ -1,6 +1,5 @@
-/* lib/net/tls_setup.c - settings in Postfix's words, and PEM files, into OpenSSL contexts. */
+/* lib/net/tls_setup.c - settings in Postfix's words into OpenSSL contexts. */
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <stdarg.h>
 
 #include "lib/base/mem.h"
@@ -100,139 +99,62 @@ static const struct {
 	{ "export", "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH" },
 };
 
-int tls_use_ciphers(SSL_CTX *ssl, const char *text, struct err *e)
+static const char *grade_list(const struct tls_settings *set)
 {
-	const char *list = text;
+	struct str word = str_z(set->ciphers);
 
+	if (str_eqiz(word, "high") && set->high_ciphers != NULL)
+		return set->high_ciphers;
+	if (str_eqiz(word, "medium") && set->medium_ciphers != NULL)
+		return set->medium_ciphers;
 	for (size_t i = 0; i < sizeof grades / sizeof *grades; i++)
-		if (str_eqiz(str_z(text), grades[i].grade))
-			list = grades[i].list;
-	if (SSL_CTX_set_cipher_list(ssl, list) != 1)
-		return tls_library_error(e, "TLS ciphers \"%s\"", text);
-	return 0;
+		if (str_eqiz(word, grades[i].grade))
+			return grades[i].list;
+	return set->ciphers;
 }
 
-/* ---- chain files ---- */
+int tls_use_ciphers(SSL_CTX *ssl, const struct tls_settings *set, struct err *e)
+{
+	struct str rest = str_z(set->exclude_ciphers != NULL ? set->exclude_ciphers : ""), word;
+	struct buf list = { 0 };
+	int rc = 0;
 
-/* A key, its certificate, and those that certify it, as they come along. */
-struct chain {
-	EVP_PKEY *key;
-	X509 *leaf;
-	STACK_OF(X509) * issuers;
+	buf_addz(&list, grade_list(set));
+	while ((word = str_word(&rest, " \t\r\n,:")).n > 0)
+		buf_addf(&list, ":!%.*s", STRF(word));
+	if (SSL_CTX_set_cipher_list(ssl, buf_z(&list)) != 1)
+		rc = tls_library_error(e, "TLS ciphers \"%s\"", buf_z(&list));
+	buf_done(&list);
+	return rc;
+}
+
+/* ---- options ---- */
+
+static const struct {
+	const char *word;
+	uint64_t bit;
+} options[] = {
+	{ "ENABLE_MIDDLEBOX_COMPAT", SSL_OP_ENABLE_MIDDLEBOX_COMPAT },
+	{ "LEGACY_SERVER_CONNECT", SSL_OP_LEGACY_SERVER_CONNECT },
+	{ "NO_COMPRESSION", SSL_OP_NO_COMPRESSION },
+	{ "NO_RENEGOTIATION", SSL_OP_NO_RENEGOTIATION },
+	{ "NO_SESSION_RESUMPTION_ON_RENEGOTIATION", SSL_OP_NO_SESSION_RESUMPTION_ON_RENEGOTIATION },
+	{ "NO_TICKET", SSL_OP_NO_TICKET },
+	{ "PRIORITIZE_CHACHA", SSL_OP_PRIORITIZE_CHACHA },
 };
 
-static void chain_done(struct chain *c)
+int tls_use_options(SSL_CTX *ssl, const char *words, struct err *e)
 {
-	EVP_PKEY_free(c->key);
-	X509_free(c->leaf);
-	sk_X509_pop_free(c->issuers, X509_free);
-	*c = (struct chain){ 0 };
-}
+	struct str rest = str_z(words), word;
 
-/* The chain is complete: the next key, or the end, has come. */
-static int chain_use(SSL_CTX *ssl, struct chain *c, const char *file, struct err *e)
-{
-	int r = 0;
+	while ((word = str_word(&rest, " \t\r\n,")).n > 0) {
+		size_t i = 0;
 
-	if (c->key != NULL && c->leaf == NULL)
-		r = err_perm(e, "%s: key without certificate", file);
-	else if (c->key != NULL && SSL_CTX_use_cert_and_key(ssl, c->leaf, c->key, c->issuers, 1) != 1)
-		r = tls_library_error(e, "%s", file);
-	chain_done(c);
-	return r;
-}
-
-static int add_key(SSL_CTX *ssl, struct chain *c, const unsigned char *der, long n, const char *file, struct err *e)
-{
-	if (chain_use(ssl, c, file, e) < 0)
-		return -1;
-	c->key = d2i_AutoPrivateKey(NULL, &der, n);
-	return c->key != NULL ? 0 : tls_library_error(e, "%s: private key", file);
-}
-
-static int add_certificate(struct chain *c, const unsigned char *der, long n, const char *file, struct err *e)
-{
-	X509 *x;
-
-	if (c->key == NULL)
-		return err_perm(e, "%s: certificate without a key before it", file);
-	x = d2i_X509(NULL, &der, n);
-	if (x == NULL)
-		return tls_library_error(e, "%s: certificate", file);
-	if (c->leaf == NULL) {
-		c->leaf = x;
-		return 0;
+		while (i < sizeof options / sizeof *options && !str_eqiz(word, options[i].word))
+			i++;
+		if (i == sizeof options / sizeof *options)
+			return err_perm(e, "unknown TLS option \"%.*s\"", STRF(word));
+		SSL_CTX_set_options(ssl, options[i].bit);
 	}
-	if (c->issuers == NULL)
-		c->issuers = sk_X509_new_null();
-	check(c->issuers != NULL && sk_X509_push(c->issuers, x) > 0);
 	return 0;
-}
-
-static int add_object(SSL_CTX *ssl, struct chain *c, const char *name, const unsigned char *der, long n, const char *file, struct err *e)
-{
-	struct str what = str_z(name);
-
-	if (str_eqz(what, "ENCRYPTED PRIVATE KEY"))
-		return err_perm(e, "%s: the key must not be encrypted", file);
-	if (str_ends(what, STR("PRIVATE KEY")))
-		return add_key(ssl, c, der, n, file, e);
-	if (str_eqz(what, "CERTIFICATE") || str_eqz(what, "X509 CERTIFICATE"))
-		return add_certificate(c, der, n, file, e);
-	return 0; /* EC PARAMETERS and the like */
-}
-
-static int read_objects(SSL_CTX *ssl, struct chain *c, BIO *in, const char *file, struct err *e)
-{
-	char *name, *header;
-	unsigned char *der;
-	unsigned long last;
-	long n;
-
-	while (PEM_read_bio(in, &name, &header, &der, &n) == 1) {
-		int r = add_object(ssl, c, name, der, n, file, e);
-
-		OPENSSL_free(name);
-		OPENSSL_free(header);
-		OPENSSL_clear_free(der, (size_t)n);
-		if (r < 0)
-			return -1;
-	}
-	last = ERR_peek_last_error();
-	if (ERR_GET_LIB(last) != ERR_LIB_PEM || ERR_GET_REASON(last) != PEM_R_NO_START_LINE)
-		return tls_library_error(e, "%s", file);
-	ERR_clear_error(); /* that was the end of the file */
-	return 0;
-}
-
-static int read_chain_file(SSL_CTX *ssl, struct chain *c, const char *file, struct err *e)
-{
-	BIO *in = BIO_new_file(file, "r");
-	int r;
-
-	if (in == NULL)
-		return tls_library_error(e, "%s", file);
-	r = read_objects(ssl, c, in, file, e);
-	BIO_free(in);
-	return r;
-}
-
-/* A chain may be spread over files: key here, certificates there. */
-int tls_use_chain_files(SSL_CTX *ssl, const char *files, struct err *e)
-{
-	struct str rest = str_z(files), word;
-	struct chain c = { 0 };
-	struct buf file = { 0 };
-	int r = 0;
-
-	while (r == 0 && (word = str_word(&rest, " \t\r\n,")).n > 0) {
-		buf_clear(&file);
-		buf_add(&file, word);
-		r = read_chain_file(ssl, &c, buf_z(&file), e);
-	}
-	if (r == 0)
-		r = chain_use(ssl, &c, files, e);
-	chain_done(&c);
-	buf_done(&file);
-	return r;
 }

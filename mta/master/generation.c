@@ -146,6 +146,11 @@ static int fill_service(const struct master *m, struct service *s, const struct 
 	if (access(s->program, X_OK) < 0)
 		return err_perm(e, "master.cf:%d: service %s: no program %s", row->line, row->name, s->program);
 	make_slots(s);
+	if (strcmp(s->command, "smtpd") == 0) {
+		if (m->try_certs && certs_try(c, e) < 0)
+			return -1;
+		certs_add(s->generation, c);
+	}
 	return name_listeners(s, c, e);
 }
 

@@ -19,6 +19,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/service/server_tls.h"
 
 #define START_TIMEOUT_MS 60000
 #define DESCRIPTORS_WANTED 65536
@@ -164,6 +165,7 @@ static void raise_descriptors(void)
 
 static void adopt(struct master *m, struct generation *g)
 {
+	certs_watch(g);
 	list_add_head(&m->generations, &g->all);
 	m->current = g;
 }
@@ -244,6 +246,28 @@ static void reload_or_stay(struct master *m)
 	notify_state("READY=1");
 }
 
+/* Certificates were renewed. Broken ones are left alone: the workers there are go on with what they have. */
+static void renew_certificates(struct master *m)
+{
+	struct err e = ERR_INIT;
+
+	log_info("certificate files have changed: starting workers that use them");
+	m->try_certs = true;
+	if (reload(m, &e) < 0)
+		log_error("%s; the certificates in use stay", e.text);
+	m->try_certs = false;
+}
+
+static void make_ticket_secret(struct master *m)
+{
+	struct buf text = { 0 };
+
+	buf_addz(&text, SERVER_TLS_TICKETS "=");
+	tls_tickets_secret(&text);
+	m->ticket_secret = str_z(mem_strdup(buf_z(&text)));
+	buf_done(&text);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = parse_options(argc, argv);
@@ -259,6 +283,7 @@ int main(int argc, char **argv)
 	umask(022);
 	close_range(STDERR_FILENO + 1, UINT_MAX, 0); /* whatever we were started with is not for daemons */
 	raise_descriptors();
+	make_ticket_secret(&m);
 	if (m.detached)
 		start_detach();
 	notify_open();
@@ -269,7 +294,9 @@ int main(int argc, char **argv)
 	notify_state("READY=1\nMAINPID=%ld\nSTATUS=taking mail", (long)getpid());
 	start_succeeded();
 	while (!m.stop_asked) {
-		loop_turn(&m, DEADLINE_NEVER);
+		loop_turn(&m, m.current->cert_look_at);
+		if (certs_changed(m.current) && !m.stop_asked)
+			renew_certificates(&m);
 		if (m.reload_asked && !m.stop_asked)
 			reload_or_stay(&m);
 	}

@@ -61,6 +61,10 @@ struct generation {
 	struct conf *conf;
 	struct service *services;
 	size_t service_count;
+	struct str *cert_files; /* of all services that speak TLS to clients; NUL-terminated */
+	size_t cert_file_count;
+	int64_t cert_interval_ms, cert_look_at;
+	uint32_t certs_used, certs_seen; /* what the files looked like when workers read them, and at the last look */
 };
 
 struct master {
@@ -71,6 +75,8 @@ struct master {
 	struct list listeners;
 	bool detached; /* in the background */
 	bool verbose;
+	bool try_certs; /* while a generation is loaded: only with certificates that work */
+	struct str ticket_secret; /* for every worker that speaks TLS to clients: they open each other's session tickets */
 	bool stopping;
 	int signals; /* signalfd */
 	bool stop_asked, reload_asked, kill_asked; /* by signals */
@@ -87,6 +93,13 @@ extern const size_t default_row_count;
 struct generation *generation_load(const struct master *m, struct err *e);
 void generation_free(struct generation *g);
 struct service *generation_find(struct generation *g, const char *key);
+
+/* certs.c */
+
+void certs_add(struct generation *g, const struct conf *c);       /* the files of one service are watched, too */
+int certs_try(const struct conf *c, struct err *e);               /* can they be used? 0 or -1 */
+void certs_watch(struct generation *g);                           /* from now on */
+bool certs_changed(struct generation *g);                         /* true once for each change; looks when it is time */
 
 /* listen.c */
 

@@ -155,6 +155,8 @@ int spawn_worker(const struct master *m, struct worker *w, struct err *e)
 
 	make_argv(m, s, a, &argv);
 	make_environment(m, s->generation->conf, a, &env);
+	if (strcmp(s->command, "smtpd") == 0)
+		add(&env, m->ticket_secret.p);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
 		err_errno(e, errno, "cannot make a control channel");
 	} else {

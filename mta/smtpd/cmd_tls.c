@@ -1,4 +1,6 @@
 /* mta/smtpd/cmd_tls.c - STARTTLS: RFC 3207. What was said in clear text, by the client or by somebody on the way, is forgotten. */
+#include <string.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/net/tls.h"
@@ -23,11 +25,56 @@ static int may_start(struct session *s, struct str args)
 	return 0;
 }
 
+static struct str keep(struct session *s, struct buf *b)
+{
+	struct str kept = arena_dup(s->life, buf_str(b));
+
+	buf_done(b);
+	return kept;
+}
+
+static void take_certificate(struct session *s, const struct tls *t)
+{
+	struct buf subject = { 0 }, issuer = { 0 }, cert = { 0 }, key = { 0 };
+
+	memset(&s->ccert, 0, sizeof s->ccert);
+	if (!tls_peer_names(t, &subject, &issuer) || !tls_peer_fingerprints(t, cf.tls_digest, &cert, &key))
+		return;
+	s->ccert = (struct ccert){ keep(s, &subject), keep(s, &issuer), keep(s, &cert), keep(s, &key), tls_trust(t) >= TLS_TRUSTED };
+}
+
+static void log_handshake(const struct session *s, const struct tls *t)
+{
+	const struct ccert *c = &s->ccert;
+	struct buf how = { 0 };
+	bool matched;
+	struct str name = tls_server_name(t, &matched);
+
+	if (c->fingerprint.n > 0)
+		log_info("%.*s: %s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", STRF(s->client.namaddr),
+			tls_trust_word(t), STRF(c->subject), STRF(c->issuer), STRF(c->fingerprint), STRF(c->key_fingerprint));
+	if (matched)
+		buf_addf(&how, " to %.*s", STRF(name));
+	buf_addz(&how, ": ");
+	tls_describe(t, " ", &how);
+	log_info("%s TLS connection established from %.*s%s", tls_trust_word(t), STRF(s->client.namaddr), buf_z(&how));
+	buf_done(&how);
+}
+
+/* smtpd_tls_req_ccert: where TLS is demanded, so is a certificate that we can check. */
+static int require_certificate(struct session *s)
+{
+	if (!cf.tls_req_ccert || s->ccert.trusted)
+		return 0;
+	session_where(s, "STARTTLS");
+	return session_reply(s, CODE(421, 4, 7, 1), "%s Error: %s", cf.myhostname,
+		s->ccert.fingerprint.n == 0 ? "No client certificate presented" : "Client certificate not trusted");
+}
+
 int session_handshake(struct session *s, bool wrapped)
 {
 	int64_t by = deadline_in(cf.starttls_timeout_ms);
 	struct err e = ERR_INIT;
-	struct buf how = { 0 };
 
 	if (cf.tls_loglevel > 1)
 		log_info("setting up TLS connection from %.*s", STRF(s->client.namaddr));
@@ -35,13 +82,10 @@ int session_handshake(struct session *s, bool wrapped)
 		log_info("SSL_accept error from %.*s: %s", STRF(s->client.namaddr), e.text);
 		return -1;
 	}
-	if (cf.tls_loglevel > 0) {
-		tls_describe(stream_tls(s->io), " ", &how);
-		log_info("%s TLS connection established from %.*s: %s", tls_trust_word(stream_tls(s->io)), STRF(s->client.namaddr),
-			buf_z(&how));
-		buf_done(&how);
-	}
-	return 0;
+	take_certificate(s, stream_tls(s->io));
+	if (cf.tls_loglevel > 0)
+		log_handshake(s, stream_tls(s->io));
+	return require_certificate(s);
 }
 
 int cmd_starttls(struct session *s, struct str args)
@@ -50,6 +94,8 @@ int cmd_starttls(struct session *s, struct str args)
 		return -1;
 	session_reply(s, CODE(220, 2, 0, 0), "Ready to start TLS");
 	if (stream_flush(s->io, session_deadline(s)) < 0 || session_handshake(s, false) < 0) {
+		if (s->hangup) /* it was told why */
+			return -1;
 		session_log_end(s, "lost connection");
 		s->hangup = s->closed = true;
 		return -1;

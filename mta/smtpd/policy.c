@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/mail/addr.h"
 #include "lib/net/fiber.h"
 #include "lib/net/tls.h"
 #include "lib/proto/policy.h"
@@ -145,14 +146,25 @@ static struct str recipient_of(const struct session *s)
 	return judges_message(s) && s->t.rcpts.count == 1 ? s->t.rcpts.v[0].addr : STR_NONE;
 }
 
+static struct str xtext(struct session *s, struct str text)
+{
+	struct buf b = { 0 };
+	struct str kept;
+
+	addr_xtext_encode(&b, text);
+	kept = arena_dup(session_scratch(s), buf_str(&b));
+	buf_done(&b);
+	return kept;
+}
+
 static void add_tls(struct policy_request *q, struct session *s)
 {
 	const struct tls *t = stream_tls(s->io);
 
-	policy_add(q, "ccert_subject", STR_NONE);
-	policy_add(q, "ccert_issuer", STR_NONE);
-	policy_add(q, "ccert_fingerprint", STR_NONE);
-	policy_add(q, "ccert_pubkey_fingerprint", STR_NONE);
+	policy_add(q, "ccert_subject", s->ccert.trusted ? xtext(s, s->ccert.subject) : STR_NONE);
+	policy_add(q, "ccert_issuer", s->ccert.trusted ? xtext(s, s->ccert.issuer) : STR_NONE);
+	policy_add(q, "ccert_fingerprint", s->ccert.fingerprint);
+	policy_add(q, "ccert_pubkey_fingerprint", s->ccert.key_fingerprint);
 	policy_add(q, "encryption_protocol", t != NULL ? str_z(tls_protocol(t)) : STR_NONE);
 	policy_add(q, "encryption_cipher", t != NULL ? str_z(tls_cipher(t)) : STR_NONE);
 	policy_add(q, "encryption_keysize", number(s, t != NULL ? (uint64_t)tls_cipher_bits(t, NULL) : 0));

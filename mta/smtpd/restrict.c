@@ -51,8 +51,8 @@ const struct restriction restrictions[] = {
 	{ "permit_mynetworks", 0, ABOUT_CLIENT, permit_mynetworks },
 	{ "permit_rhswl_client", RULE_ARG | RULE_POLICYD, ABOUT_CLIENT, NULL },
 	{ "permit_sasl_authenticated", 0, ABOUT_SASL, permit_sasl_authenticated },
-	{ "permit_tls_all_clientcerts", 0, ABOUT_CCERT, permit_never },
-	{ "permit_tls_clientcerts", 0, ABOUT_CCERT, permit_never },
+	{ "permit_tls_all_clientcerts", 0, ABOUT_CCERT, permit_tls_all_clientcerts },
+	{ "permit_tls_clientcerts", 0, ABOUT_CCERT, permit_tls_clientcerts },
 	{ "reject", 0, ABOUT_LIST, restrict_reject },
 	{ "reject_authenticated_sender_login_mismatch", 0, ABOUT_SENDER, reject_authenticated_sender_login_mismatch },
 	{ "reject_invalid_helo_hostname", 0, ABOUT_HELO, reject_invalid_helo_hostname },
@@ -166,6 +166,7 @@ void check_subject(const struct check *c, enum subject about, struct str *name, 
 		*klass = "SASL login name";
 		break;
 	case ABOUT_CCERT:
+		*name = s->client.namaddr;
 		*klass = "Client certificate";
 		break;
 	case ABOUT_ETRN:

@@ -115,7 +115,8 @@ void check_subject(const struct check *c, enum subject about, struct str *name, 
 enum verdict permit_mynetworks(struct check *c, const struct rule *r);
 enum verdict permit_inet_interfaces(struct check *c, const struct rule *r);
 enum verdict permit_sasl_authenticated(struct check *c, const struct rule *r);
-enum verdict permit_never(struct check *c, const struct rule *r); /* certificates: none are looked at yet */
+enum verdict permit_tls_clientcerts(struct check *c, const struct rule *r);
+enum verdict permit_tls_all_clientcerts(struct check *c, const struct rule *r);
 enum verdict reject_unknown_client_hostname(struct check *c, const struct rule *r);
 enum verdict reject_unknown_reverse_hostname(struct check *c, const struct rule *r);
 enum verdict reject_plaintext_session(struct check *c, const struct rule *r);

@@ -39,11 +39,29 @@ enum verdict permit_sasl_authenticated(struct check *c, const struct rule *r)
 	return c->s->sasl_user.n > 0 ? CHECK_OK : CHECK_DUNNO;
 }
 
-enum verdict permit_never(struct check *c, const struct rule *r)
+/* relay_clientcerts names certificates, or their keys, by fingerprint: who certified them does not matter. */
+enum verdict permit_tls_clientcerts(struct check *c, const struct rule *r)
 {
-	(void)c; /* no client certificate is ever verified */
-	(void)r;
-	return CHECK_DUNNO;
+	const struct ccert *cert = &c->s->ccert;
+	struct str keys[] = { cert->fingerprint, cert->key_fingerprint };
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer answer = TABLE_MISSING;
+
+	(void)r; /* takes no argument */
+	for (size_t i = 0; i < 2 && answer == TABLE_MISSING && keys[i].n > 0; i++)
+		answer = tables_lookup(&cf.relay_clientcerts, keys[i], &value, &e);
+	buf_done(&value);
+	if (answer != TABLE_FAILED)
+		return answer == TABLE_FOUND ? CHECK_OK : CHECK_DUNNO;
+	log_warn("relay_clientcerts: %s", e.text);
+	return check_trouble(c, CODE(451, 4, 3, 0), "<%.*s>: Temporary lookup failure", STRF(c->s->client.namaddr));
+}
+
+enum verdict permit_tls_all_clientcerts(struct check *c, const struct rule *r)
+{
+	(void)r; /* takes no argument */
+	return c->s->ccert.trusted ? CHECK_OK : CHECK_DUNNO;
 }
 
 /* The configured code when there is no name; 450 when the DNS could not tell. */

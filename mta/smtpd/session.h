@@ -81,6 +81,12 @@ struct transaction { /* all of it lives in session.mail */
 	struct deferral sender_deferral;
 };
 
+struct ccert { /* the client's certificate; fingerprint empty: there is none */
+	struct str subject, issuer; /* common names */
+	struct str fingerprint, key_fingerprint;
+	bool trusted; /* certified by one of our authorities */
+};
+
 struct xforward {
 	bool given;
 	struct str name, addr, port, proto, helo, ident;
@@ -103,6 +109,7 @@ struct session {
 	const char *where;     /* command for log lines: "CONNECT", "RCPT", "END-OF-MESSAGE" */
 	struct transaction t;
 	struct xforward xforward;
+	struct ccert ccert;
 	struct str sasl_user, sasl_method;
 	unsigned ehlo_discard;
 	unsigned errors, junk;
@@ -155,7 +162,8 @@ int cmd_vrfy(struct session *s, struct str args);
 int cmd_etrn(struct session *s, struct str args);
 int cmd_quit(struct session *s, struct str args);
 int cmd_starttls(struct session *s, struct str args);
-/* TLS handshake and its log lines. wrapped: TLS from the first octet on (RFC 8314). 0 or -1. */
+/* TLS handshake, its log lines, and the client's certificate. wrapped: TLS from the first octet on (RFC 8314). 0, or -1 and the session is
+ * to end. */
 int session_handshake(struct session *s, bool wrapped);
 int cmd_auth(struct session *s, struct str args);
 int cmd_xclient(struct session *s, struct str args);

@@ -92,8 +92,10 @@ static const struct value_row values[] = {
 	{ "smtpd_timeout", V_TIME, AT(timeout_ms) },
 	{ "smtpd_tls_ask_ccert", V_BOOL, AT(tls_ask_ccert) },
 	{ "smtpd_tls_auth_only", V_BOOL, AT(tls_auth_only) },
+	{ "smtpd_tls_fingerprint_digest", V_STR, AT(tls_digest) },
 	{ "smtpd_tls_loglevel", V_INT, AT(tls_loglevel) },
 	{ "smtpd_tls_received_header", V_BOOL, AT(tls_received) },
+	{ "smtpd_tls_req_ccert", V_BOOL, AT(tls_req_ccert) },
 	{ "smtpd_tls_wrappermode", V_BOOL, AT(tls_wrappermode) },
 	{ "smtpd_upstream_proxy_protocol", V_STR, AT(proxy_protocol) },
 	{ "smtpd_upstream_proxy_timeout", V_TIME, AT(proxy_timeout_ms) },
@@ -288,63 +290,12 @@ static void open_lists(const struct conf *c)
 	open_own_addresses(c);
 	open_tables(c, "smtpd_discard_ehlo_keyword_address_maps", &cf.ehlo_discard_maps);
 	open_tables(c, "smtpd_reject_footer_maps", &cf.footer_maps);
+	open_tables(c, "relay_clientcerts", &cf.relay_clientcerts);
 	open_tables(c, "smtpd_milter_maps", &cf.milter_maps);
 	open_tables(c, "smtpd_command_filter", &cf.command_filter);
 	open_tables(c, "smtpd_sender_login_maps", &cf.login_maps);
 	open_verbs(c, "smtpd_forbidden_commands", &cf.forbidden, &cf.forbidden_count, &cf.forbidden_tables);
 	open_verbs(c, "smtpd_noop_commands", &cf.noop_verbs, &cf.noop_verb_count, &cf.noop_tables);
-}
-
-/* ---- TLS ---- */
-
-static enum tls_level tls_level_parse(const struct conf *c)
-{
-	const char *level = conf_str(c, "smtpd_tls_security_level");
-
-	if (*level == '\0')
-		level = conf_bool(c, "smtpd_enforce_tls") ? "encrypt" : conf_bool(c, "smtpd_use_tls") ? "may" : "none";
-	if (str_eqiz(str_z(level), "none"))
-		return TLS_LEVEL_NONE;
-	if (str_eqiz(str_z(level), "may"))
-		return TLS_LEVEL_MAY;
-	if (!str_eqiz(str_z(level), "encrypt"))
-		log_warn("smtpd_tls_security_level: \"%s\" is taken as \"encrypt\"", level);
-	return TLS_LEVEL_ENCRYPT;
-}
-
-static const char *nonempty(const char *z)
-{
-	return *z != '\0' ? z : NULL;
-}
-
-/* Without a usable certificate Postfix goes on without TLS at level may; so do we, but never at level encrypt. */
-static void load_tls(const struct conf *c)
-{
-	struct err e = ERR_INIT;
-	bool strict;
-
-	cf.tls_level = tls_level_parse(c);
-	if (cf.tls_wrappermode && cf.tls_level == TLS_LEVEL_NONE)
-		cf.tls_level = TLS_LEVEL_ENCRYPT;
-	if (cf.tls_level == TLS_LEVEL_NONE)
-		return;
-	strict = cf.tls_level == TLS_LEVEL_ENCRYPT;
-	cf.tls = tls_server_ctx(&(struct tls_settings){
-		.chain_files = nonempty(conf_str(c, "smtpd_tls_chain_files")),
-		.cert_file = nonempty(conf_str(c, "smtpd_tls_cert_file")),
-		.key_file = nonempty(conf_str(c, "smtpd_tls_key_file")),
-		.ca_file = nonempty(conf_str(c, "smtpd_tls_CAfile")),
-		.ca_path = nonempty(conf_str(c, "smtpd_tls_CApath")),
-		.protocols = conf_str(c, strict ? "smtpd_tls_mandatory_protocols" : "smtpd_tls_protocols"),
-		.ciphers = conf_str(c, strict ? "smtpd_tls_mandatory_ciphers" : "smtpd_tls_ciphers"),
-		.ask_client_cert = cf.tls_ask_ccert,
-	}, &e);
-	if (cf.tls != NULL)
-		return;
-	if (strict)
-		log_fatal("TLS is required but cannot be offered: %s", e.text);
-	log_warn("TLS is not offered: %s", e.text);
-	cf.tls_level = TLS_LEVEL_NONE;
 }
 
 /* ---- milters ---- */
@@ -393,8 +344,6 @@ static void refuse_unsupported(const struct conf *c)
 {
 	if (*conf_str(c, "smtpd_proxy_filter") != '\0')
 		log_fatal("smtpd_proxy_filter is not supported: use smtpd_milters or content_filter");
-	if (conf_bool(c, "smtpd_tls_req_ccert"))
-		log_fatal("smtpd_tls_req_ccert is not supported: client certificates are not verified");
 }
 
 void settings_load(const struct conf *c)
@@ -409,7 +358,7 @@ void settings_load(const struct conf *c)
 		"receive_override_options word");
 	cf.bare_newline = bare_newline_parse(conf_str(c, "smtpd_forbid_bare_newline"));
 	open_lists(c);
-	load_tls(c);
+	settings_load_tls(c);
 	load_milters(c);
 	restrict_load(c);
 	cf.cleanup = pool_new("unix:private/cleanup", 64, 60 * 1000, 600 * 1000);

@@ -10,10 +10,9 @@
 #include "lib/net/pool.h"
 #include "lib/net/tls.h"
 #include "lib/proto/rewrite.h"
+#include "lib/service/server_tls.h"
 #include "lib/table/table.h"
 #include "mta/smtpd/restrict.h"
-
-enum tls_level { TLS_LEVEL_NONE, TLS_LEVEL_MAY, TLS_LEVEL_ENCRYPT };
 
 enum bare_newline { BARE_NORMALIZE, BARE_NOTE, BARE_REJECT };
 
@@ -29,6 +28,7 @@ struct settings {
 	const char *stress, *null_key, *content_filter, *reject_footer;
 	const char *policy_default_action, *policy_context, *permit_log;
 	const char *proxy_protocol, *sasl_path, *sasl_type, *sasl_service, *sasl_options, *sasl_tls_options;
+	const char *tls_digest;
 	const char *milter_daemon_name, *milter_v;
 	int64_t timeout_ms, starttls_timeout_ms, error_sleep_ms, proxy_timeout_ms, ipc_timeout_ms;
 	int64_t policy_timeout_ms, policy_max_idle_ms, policy_max_ttl_ms, policy_retry_ms;
@@ -41,7 +41,7 @@ struct settings {
 		code_unknown_hostname, code_unknown_address, code_multi_rcpt_bounce, code_plaintext, code_relay, code_local_unknown,
 		code_relay_unknown, code_valias_unknown, code_vmailbox_unknown, code_bare_newline;
 	bool delay_reject, helo_required, strict_envelopes, strict_smtputf8, smtputf8, disable_vrfy, soft_bounce, port_logging;
-	bool peername_lookup, forbid_pipelining, per_request_deadline, tls_wrappermode, tls_auth_only, tls_received, tls_ask_ccert;
+	bool peername_lookup, forbid_pipelining, per_request_deadline, tls_wrappermode, tls_auth_only, tls_received, tls_ask_ccert, tls_req_ccert;
 	bool reject_unlisted_rcpt, reject_unlisted_sender, relay_first, show_table_name, allow_untrusted_routing;
 	bool sasl_enable, sasl_broken, sasl_header, replace_stray;
 
@@ -53,6 +53,7 @@ struct settings {
 	struct matchlist *mynetworks, *xclient_hosts, *xforward_hosts, *limit_exempt, *bare_exempt, *verp_clients, *flush_domains;
 	struct matchlist *own_addresses; /* inet_interfaces and proxy_interfaces */
 	struct matchlist *sasl_exceptions;
+	struct tables relay_clientcerts, sni_maps;
 	struct tables ehlo_discard_maps, footer_maps, milter_maps, command_filter, login_maps;
 	struct str *forbidden, *noop_verbs;
 	size_t forbidden_count, noop_verb_count;
@@ -73,6 +74,7 @@ struct settings {
 
 extern struct settings cf; /* filled by settings_load(), read-only afterwards */
 
+void settings_load_tls(const struct conf *c); /* settings_tls.c */
 void settings_load(const struct conf *c); /* ends the process on a configuration that cannot work */
 
 /* EHLO keywords that can be hidden: bits for settings.ehlo_discard. Unknown words are warned about. */

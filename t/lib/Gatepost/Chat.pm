@@ -29,7 +29,8 @@ sub line {
     my ($self) = @_;
     my $ready = IO::Select->new($self->{sock});
     while ($self->{in} !~ /\n/) {
-        return unless $ready->can_read($self->{patience});
+        my $held = $self->{tls} && $self->{sock}->pending;
+        return unless $held || $ready->can_read($self->{patience});
         return unless sysread $self->{sock}, $self->{in}, 65536, length $self->{in};
     }
     $self->{in} =~ s/^(.*?)\r?\n//s;
@@ -51,6 +52,25 @@ sub say {
     my ($self, $command) = @_;
     return $self->send_raw("$command\r\n")->reply;
 }
+
+# TLS over the connection; %given goes to IO::Socket::SSL. False when the handshake fails ($IO::Socket::SSL::SSL_ERROR tells).
+sub handshake {
+    my ($self, %given) = @_;
+    require IO::Socket::SSL;
+    local $SIG{PIPE} = 'IGNORE';
+    $self->{tls} = IO::Socket::SSL->start_SSL($self->{sock}, SSL_verify_mode => 0, Timeout => 20, %given) or return;
+    return $self;
+}
+
+# STARTTLS and a new EHLO. False when the server or the handshake refuses.
+sub starttls {
+    my ($self, %given) = @_;
+    return unless $self->say('STARTTLS') =~ /^220/ && $self->handshake(%given);
+    $self->hello unless delete $given{silent};
+    return $self;
+}
+
+sub tls { return $_[0]{tls} }
 
 sub hello { return $_[0]->say('EHLO ' . ($_[1] // 'client.test')) }
 

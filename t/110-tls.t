@@ -1,0 +1,152 @@
+#!/usr/bin/perl
+# t/110-tls.t - TLS towards clients: certificates of theirs and of ours, names, resumption by another worker, renewed files.
+use strict;
+use warnings;
+use Gatepost::Certs;
+use Gatepost::Policy;
+use Gatepost::Process qw(slurp spew wait_for);
+use Gatepost::Sink;
+use Gatepost::Test;
+use IO::Socket::SSL;
+use Test::More;
+
+my $certs = Gatepost::Certs->new;
+$certs->make($_) for qw(mx.gate.test friend.test other.test ours.test wild.test);
+$certs->make('stranger.test', by => 'self');
+my $policy = Gatepost::Policy->new;
+my $sink = Gatepost::Sink->new;
+my ($friend, $stranger) = map { $certs->fingerprint($_) } qw(friend.test stranger.test);
+my $ours = $certs->key_fingerprint('ours.test');
+my $strict = Gatepost::Process::free_port();
+my $wrapped = Gatepost::Process::free_port();
+my $mta = Gatepost::Test->new(
+    sink    => $sink->port,
+    main_cf => {
+        compatibility_level         => '3.6',
+        smtpd_workers               => 2,
+        smtpd_tls_security_level    => 'may',
+        smtpd_tls_chain_files       => $certs->file('mx.gate.test.pem'),
+        smtpd_tls_CAfile            => $certs->file('ca.crt'),
+        smtpd_tls_ask_ccert         => 'yes',
+        smtpd_tls_received_header   => 'yes',
+        smtpd_tls_loglevel          => 1,
+        smtpd_tls_exclude_ciphers   => 'AES128',
+        tls_server_sni_maps         => 'inline:{ { sni.test = ' . $certs->file('other.test.pem') . ' }, { .wild.test = ' . $certs->file('wild.test.key') . ', '
+            . $certs->file('wild.test.crt') . ' } }',
+        tls_file_check_interval     => '1s',
+        relay_clientcerts           => "inline:{ { $friend = friend }, { $ours = ours } }",
+        smtpd_relay_restrictions    => "check_ccert_access inline:{ { $stranger = REJECT 5.7.9 go away } }, permit_tls_clientcerts, reject_unauth_destination",
+        smtpd_recipient_restrictions => 'check_policy_service ' . $policy->endpoint,
+    },
+    master_cf => "127.0.0.1:$strict inet n - n - - smtpd\n -o smtpd_tls_security_level=encrypt -o smtpd_tls_req_ccert=yes"
+        . " -o smtpd_relay_restrictions=permit_tls_all_clientcerts,reject\n"
+        . "127.0.0.1:$wrapped inet n - n - - smtpd -o smtpd_tls_wrappermode=yes",
+)->start;
+
+sub client {
+    my ($name, %given) = @_;
+    my $c = Gatepost::Chat->new(delete $given{port} // $mta->port);
+    $c->hello;
+    my @mine = $name ? (SSL_cert_file => $certs->file("$name.crt"), SSL_key_file => $certs->file("$name.key")) : ();
+    return $c->starttls(@mine, %given) ? $c : undef;
+}
+
+sub rcpt {
+    my ($c, $to) = @_;
+    $c->say('MAIL FROM:<ann@a.test>');
+    return $c->say("RCPT TO:<$to>");
+}
+
+sub name_seen { return $_[0] && $_[0]->tls->peer_certificate('cn') }
+
+subtest 'certificates of clients' => sub {
+    like rcpt(client(), 'bob@far.test'), qr/^554 5\.7\.1 .*Relay access denied/, 'none: no relaying';
+    like rcpt(client('other.test'), 'bob@far.test'), qr/^554 5\.7\.1 .*Relay access denied/, 'certified, but not listed';
+    like rcpt(client('friend.test'), 'bob@far.test'), qr/^250/, 'listed by its fingerprint';
+    like rcpt(client('ours.test'), 'bob@far.test'), qr/^250/, 'listed by that of its key';
+    like rcpt(client('stranger.test'), 'bob@relay.test'), qr/^554 5\.7\.9 <unknown\[127\.0\.0\.1\]>: Client certificate rejected: go away/,
+        'check_ccert_access';
+    ok $mta->log_has(qr/unknown\[127\.0\.0\.1\]: Trusted: subject_CN=friend\.test, issuer=Test CA, fingerprint=\Q$friend\E, pkey_fingerprint=/), 'logged';
+    ok $mta->log_has(qr/Trusted TLS connection established from unknown\[127\.0\.0\.1\]: TLSv1\.3 with cipher/), 'trusted';
+    ok $mta->log_has(qr/Untrusted TLS connection established/), 'untrusted';
+    ok $mta->log_has(qr/Anonymous TLS connection established/), 'anonymous';
+};
+
+subtest 'what policy servers and Received tell' => sub {
+    my $c = client('friend.test');
+    like $c->mail('ann@a.test', 'bob@relay.test', "Subject: certified\n\nx\n"), qr/^250/, 'sent';
+    my ($asked) = reverse grep { $_->{recipient} eq 'bob@relay.test' } $policy->requests;
+    is $asked->{ccert_subject}, 'friend.test', 'subject';
+    is $asked->{ccert_issuer}, 'Test+20CA', 'issuer, as xtext';
+    is $asked->{ccert_fingerprint}, $friend, 'fingerprint';
+    is $asked->{ccert_pubkey_fingerprint}, $certs->key_fingerprint('friend.test'), 'fingerprint of the key';
+    like $asked->{encryption_protocol}, qr/^TLSv1/, 'protocol';
+    my $got = $sink->wait_message(qr/Subject: certified/);
+    like $got->{content}, qr/\r\n\t\(using TLSv1\.3 with cipher .*\r\n\t .*client-signature ECDSA \(prime256v1|P-256\).*\r\n\t\(Client CN "friend\.test", Issuer "Test CA" \(verified OK\)\)\r\n/,
+        'Received';
+    like $got->{content}, qr/Issuer "Test CA" \(verified OK\)/, 'verified';
+};
+
+subtest 'certificates demanded' => sub {
+    like rcpt(client('friend.test', port => $strict), 'bob@far.test'), qr/^250/, 'any of ours';
+    my $c = Gatepost::Chat->new($strict);
+    $c->hello;
+    $c->say('STARTTLS');
+    $c->handshake;
+    is $c->reply, '421 4.7.1 mx.gate.test Error: No client certificate presented', 'none';
+    is $c->reply, '', 'and the connection is closed';
+    $c = Gatepost::Chat->new($strict);
+    $c->hello;
+    $c->say('STARTTLS');
+    $c->handshake(SSL_cert_file => $certs->file('stranger.test.crt'), SSL_key_file => $certs->file('stranger.test.key'));
+    is $c->reply, '421 4.7.1 mx.gate.test Error: Client certificate not trusted', 'not of ours';
+};
+
+subtest 'certificates by name' => sub {
+    is name_seen(client(undef, SSL_hostname => 'sni.test')), 'other.test', 'its own';
+    is name_seen(client(undef, SSL_hostname => 'a.b.wild.test')), 'wild.test', 'that of its parent';
+    is name_seen(client(undef, SSL_hostname => 'unlisted.test')), 'mx.gate.test', 'the usual one';
+    is name_seen(client()), 'mx.gate.test', 'no name';
+    ok $mta->log_has(qr/TLS connection established from unknown\[127\.0\.0\.1\] to sni\.test: TLS/), 'logged';
+    my $c = Gatepost::Chat->new($wrapped, silent => 1);
+    $c->handshake(SSL_hostname => 'sni.test');
+    like $c->reply, qr/^220/, 'TLS from the first octet';
+    is name_seen($c), 'other.test', 'with a name as well';
+};
+
+subtest 'ciphers' => sub {
+    ok !client(undef, SSL_version => 'TLSv1_2', SSL_cipher_list => 'ECDHE-ECDSA-AES128-GCM-SHA256'), 'an excluded one is refused';
+    ok client(undef, SSL_version => 'TLSv1_2', SSL_cipher_list => 'ECDHE-ECDSA-AES256-GCM-SHA384'), 'another one is not';
+};
+
+# Both workers take connections in turn: a ticket of one is opened by the other.
+subtest 'sessions are resumed by any worker' => sub {
+    my ($saved, $resumed, %workers) = ($certs->file('session'), 0);
+    for my $version ('-tls1_2', '-tls1_3') {
+        unlink $saved;
+        for (1 .. 6) {
+            my $with = -e $saved ? "-sess_in $saved" : '';
+            $resumed++ if `(sleep 0.1; echo QUIT) | openssl s_client -starttls smtp -connect 127.0.0.1:@{[ $mta->port ]} $version $with -sess_out $saved 2>&1` =~ /^Reused/m;
+        }
+    }
+    my $log = $mta->log;
+    $workers{$1}++ while $log =~ /smtpd\[(\d+)\]: Anonymous TLS connection/g;
+    is $resumed, 10, 'all but the first of each version';
+    cmp_ok scalar(keys %workers), '>', 1, 'by several workers';
+};
+
+subtest 'renewed certificates' => sub {
+    my $old = client();
+    my $serial = sub { my $c = client() or return ''; return $c->tls->peer_certificate('cn') };
+    $certs->make('new.test');
+    my $good = slurp($certs->file('mx.gate.test.pem'));
+    spew($certs->file('mx.gate.test.pem'), "broken\n");
+    ok $mta->log_has(qr/the certificates in use stay/), 'broken files are not used';
+    is $serial->(), 'mx.gate.test', 'the old certificate is';
+    spew($certs->file('mx.gate.test.pem'), slurp($certs->file('new.test.pem')));
+    ok wait_for(sub { $serial->() eq 'new.test' }), 'new ones are used without a reload';
+    like $old->say('NOOP'), qr/^250/, 'sessions go on';
+};
+
+$mta->stop;
+done_testing;
