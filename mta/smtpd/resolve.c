@@ -2,6 +2,7 @@
 #include "mta/smtpd/resolve.h"
 
 #include "lib/base/log.h"
+#include "lib/mail/casefold.h"
 #include "mta/smtpd/settings.h"
 
 struct rewrite_answer *resolve_ask(struct session *s, struct str address, bool known)
@@ -24,13 +25,13 @@ struct str resolve_sender_key(struct session *s)
 {
 	if (s->t.sender_answer == NULL || s->t.sender.n == 0)
 		return s->t.sender;
-	return arena_lower(session_scratch(s), s->t.sender_answer->address);
+	return casefold(session_scratch(s), s->t.sender_answer->address);
 }
 
 struct str resolve_rcpt_key(struct session *s)
 {
 	if (s->t.rcpt_now.n > 0)
-		return s->t.rcpt_answer != NULL ? arena_lower(session_scratch(s), s->t.rcpt_answer->address) : s->t.rcpt_now;
+		return s->t.rcpt_answer != NULL ? casefold(session_scratch(s), s->t.rcpt_answer->address) : s->t.rcpt_now;
 	return s->t.rcpts.count == 1 ? s->t.rcpts.v[0].addr : STR_NONE;
 }
 
