@@ -310,7 +310,8 @@ int store_commit(struct mail *x, struct err *e)
 	uint32_t crc;
 
 	header_print(&x->header, &header);
-	buf_addn(&header, "\r\n", 2);
+	if (x->content.size > 0 || x->body.n > 0) /* of nothing, not even the empty line is kept: so it arrives elsewhere */
+		buf_addn(&header, "\r\n", 2);
 	x->m.flags |= x->content.flags & (QUEUE_8BIT | QUEUE_DOTS | QUEUE_LONG_LINES);
 	x->m.flags |= line_flags(buf_str(&header));
 	if (x->body_edited)
