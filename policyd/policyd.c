@@ -51,12 +51,8 @@ static void init(const struct conf *c)
 	settings.greylist_exempt = open_clients(c, "greylist_exempt_clients");
 	if (tables_open(arena_new("policyd tables"), conf_str(c, "rbl_reply_maps"), conf_dir(c), &settings.rbl_reply_maps, &e) < 0)
 		log_fatal("parameter rbl_reply_maps: %s", e.text);
-	ruleset_open_tables(c);
-}
-
-static void start(const struct conf *c)
-{
 	store_init(c);
+	ruleset_open_tables(c);
 }
 
 static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
@@ -70,7 +66,6 @@ int main(int argc, char **argv)
 	static const struct service policyd = {
 		.command = "policyd",
 		.init = init,
-		.start = start,
 		.serve = serve,
 		.drain = session_drain,
 		.flags = SERVICE_DNS,

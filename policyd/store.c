@@ -3,7 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "lib/net/redis.h"
+#include "lib/service/redis_conf.h"
 #include "policyd/policyd.h"
 
 #define CACHE_VALUE_MAX 2048 /* octets; longer ones are not worth a place */
@@ -29,21 +29,13 @@ static const char gcra_script[] = "local t = redis.call('TIME')\n"
 void store_init(const struct conf *c)
 {
 	size_t entries = (size_t)conf_int(c, "policyd_cache_size");
-	struct redis_settings set = {
-		.endpoint = conf_str(c, "redis_server"),
-		.user = conf_str(c, "redis_user"),
-		.password = conf_str(c, "redis_password"),
-		.database = (int)conf_int(c, "redis_database"),
-		.timeout_ms = conf_int(c, "redis_timeout_ms"),
-		.breaker_failures = (unsigned)conf_int(c, "redis_breaker_failures"),
-		.breaker_ms = conf_time_ms(c, "redis_breaker_time"),
-	};
+	struct err e = ERR_INIT;
 
 	store.cache = lru_new(entries);
 	store.greylist = lru_new(entries > 0 ? entries : 1);
 	store.rates = lru_new(entries > 0 ? entries : 1);
-	if (*set.endpoint != '\0')
-		store.redis = redis_new(&set);
+	if (redis_configured(c, &store.redis, &e) < 0)
+		log_fatal("%s", e.text);
 }
 
 static struct str full_key(struct arena *a, struct str key)

@@ -8,6 +8,7 @@ const struct param_area conf_areas[] = {
 	{ "limits", "Messages and notifications", params_limits, &params_limits_count },
 	{ "smtpd", "SMTP server", params_smtpd, &params_smtpd_count },
 	{ "policy", "Policy", params_policy, &params_policy_count },
+	{ "redis", "Redis", params_redis, &params_redis_count },
 	{ "milter", "Milters", params_milter, &params_milter_count },
 	{ "auth", "DKIM, DMARC and ARC milters", params_auth, &params_auth_count },
 	{ "rewrite", "Addresses and routing", params_rewrite, &params_rewrite_count },

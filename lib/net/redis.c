@@ -1,271 +1,147 @@
-/* lib/net/redis.c - Redis commands from fibers over a few kept connections, one command on each at a time.
- * hiredis formats commands and reads answers; ours are the connections, the deadline, the breaker, and the limits on what a server
- * may make us hold: answers are built straight into the caller's arena and are bounded in size and number.
+/* lib/net/redis.c - Redis commands from fibers: to the right server, after redirections, within one deadline.
+ * hiredis formats commands and reads answers; ours are the connections, the deadline, the breakers, sentinels and clusters, and the limits on
+ * what a server may make us hold: answers are built straight into the caller's arena and are bounded in size and number.
  */
 #include "lib/net/redis.h"
 
-#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <hiredis/hiredis.h>
 #include <openssl/sha.h>
 
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
-#include "lib/net/fiber.h"
+#include "lib/net/redis_parts.h"
 #include "lib/net/redis_value.h"
-#include "lib/net/sock.h"
-#include "lib/net/stream.h"
 
-#define CONNECTIONS_MAX 16 /* a process's share of the server; more commands wait for a free one */
-#define REPLY_MAX (1u << 20) /* octets of one answer */
-#define READ_SIZE 4096
+#define HOPS_MAX 5 /* redirections of one command */
+#define SCAN_MS 10000 /* one step of a scan: a tool may wait */
+#define TRY_AGAIN_MS 10 /* a slot is just moving */
 
-struct redis {
-	struct redis_settings set;
-	struct stream *idle[CONNECTIONS_MAX];
-	unsigned idle_count, busy_count;
-	struct waitq free_again;
-	unsigned failures; /* in a row */
-	int64_t closed_at; /* breaker open until then; 0: closed */
-	bool open, trying; /* breaker open; one command is finding out whether it still has to be */
-};
-
-/* Answers by which the server says that it cannot serve at all: for us the same as no answer. */
-static const char *const refusals[] = { "LOADING", "MASTERDOWN", "CLUSTERDOWN", "BUSY ", "NOAUTH", "WRONGPASS", "NOPERM", "READONLY", "OOM",
-	"MISCONF" };
+static const char *copy(const char *text)
+{
+	return mem_strdup(text == NULL ? "" : text);
+}
 
 struct redis *redis_new(const struct redis_settings *set)
 {
 	struct redis *r = mem_alloc(sizeof *r);
+	struct str rest, word;
 
 	r->set = *set;
-	r->set.endpoint = mem_strdup(set->endpoint);
-	r->set.user = mem_strdup(set->user == NULL ? "" : set->user);
-	r->set.password = mem_strdup(set->password == NULL ? "" : set->password);
-	waitq_init(&r->free_again);
+	r->set.servers = copy(set->servers);
+	r->set.user = copy(set->user);
+	r->set.password = copy(set->password);
+	r->set.sentinel_master = copy(set->sentinel_master);
+	r->set.sentinel_user = copy(set->sentinel_user);
+	r->set.sentinel_password = copy(set->sentinel_password);
+	r->set.tls_name = copy(set->tls_name);
+	waitq_init(&r->found);
+	rest = str_z(r->set.servers);
+	while ((word = str_word(&rest, ", \t\r\n")).n > 0 && r->node_count < REDIS_NODES_MAX)
+		r->nodes[r->node_count++] = redis_node_new(r, word, *r->set.sentinel_master != '\0');
+	r->seed_count = r->node_count;
+	if (set->cluster)
+		r->slots = mem_array(REDIS_SLOTS, sizeof(struct redis_node *));
+	else if (*r->set.sentinel_master == '\0' && r->node_count > 0)
+		r->master = r->nodes[0];
 	return r;
 }
 
 void redis_free(struct redis *r)
 {
-	if (r == NULL)
-		return;
-	check(r->busy_count == 0);
-	while (r->idle_count > 0)
-		stream_close(r->idle[--r->idle_count]);
-	mem_free((void *)r->set.endpoint);
-	mem_free((void *)r->set.user);
-	mem_free((void *)r->set.password);
+	const char *const *texts[] = { &r->set.servers, &r->set.user, &r->set.password, &r->set.sentinel_master, &r->set.sentinel_user,
+		&r->set.sentinel_password, &r->set.tls_name };
+
+	r->closing = true;
+	while (r->finder != NULL)
+		redis_route_wait(r, DEADLINE_NEVER);
+	for (size_t i = 0; i < r->node_count; i++)
+		redis_node_free(r->nodes[i]);
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+		mem_free((void *)(uintptr_t)*texts[i]);
+	mem_free(r->slots);
 	mem_free(r);
 }
 
 bool redis_available(const struct redis *r)
 {
-	return !r->open;
-}
-
-/* May a command go out now? When the breaker's time is over, the first one to ask tries for all. */
-static bool breaker_lets(struct redis *r, struct err *e)
-{
-	if (!r->open)
-		return true;
-	if (!r->trying && clock_mono_ms() >= r->closed_at) {
-		r->trying = true;
-		return true;
-	}
-	err_temp(e, "Redis %s is not available", r->set.endpoint);
-	return false;
-}
-
-static void breaker_good(struct redis *r)
-{
-	if (r->open)
-		log_info("Redis %s is available again", r->set.endpoint);
-	r->failures = 0;
-	r->open = r->trying = false;
-}
-
-static void breaker_bad(struct redis *r, const struct err *e)
-{
-	r->trying = false;
-	if (++r->failures < r->set.breaker_failures)
-		return;
-	if (!r->open)
-		log_warn("Redis %s: %s; going on without it", r->set.endpoint, e->text);
-	r->open = true;
-	r->closed_at = deadline_in(r->set.breaker_ms);
-}
-
-static int read_reply(struct stream *s, struct arena *a, int64_t deadline, struct redis_value *value, struct err *e)
-{
-	redisReader *reader = redis_reader_new(a);
-	void *got = NULL;
-	size_t total = 0;
-	int rc = 0;
-
-	while (got == NULL && rc == 0) {
-		char chunk[READ_SIZE];
-		ssize_t n = stream_read(s, chunk, sizeof chunk, deadline);
-
-		if (n < 0)
-			rc = err_temp(e, "%s", stream_strerror((enum stream_result)n, s));
-		else if ((total += (size_t)n) > REPLY_MAX)
-			rc = err_temp(e, "answer is larger than %u octets", REPLY_MAX);
-		else if (redisReaderFeed(reader, chunk, (size_t)n) != REDIS_OK || redisReaderGetReply(reader, &got) != REDIS_OK)
-			rc = err_temp(e, "answer is not RESP");
-	}
-	if (rc == 0)
-		*value = *(struct redis_value *)got;
-	redisReaderFree(reader);
-	return rc;
-}
-
-static int exchange(struct stream *s, struct arena *a, struct str command, int64_t deadline, struct redis_value *value, struct err *e)
-{
-	enum stream_result r = (enum stream_result)stream_write(s, command, deadline);
-
-	if (r == STREAM_OK)
-		r = (enum stream_result)stream_flush(s, deadline);
-	if (r != STREAM_OK)
-		return err_temp(e, "%s", stream_strerror(r, s));
-	return read_reply(s, a, deadline, value, e);
-}
-
-static struct str format_command(size_t argc, const struct str *argv)
-{
-	const char *words[REDIS_ARGS_MAX];
-	size_t sizes[REDIS_ARGS_MAX];
-	char *text = NULL;
-	int n;
-
-	check(argc > 0 && argc <= REDIS_ARGS_MAX);
-	for (size_t i = 0; i < argc; i++) {
-		words[i] = argv[i].p;
-		sizes[i] = argv[i].n;
-	}
-	n = redisFormatCommandArgv(&text, (int)argc, words, sizes);
-	check(n > 0);
-	return str_n(text, (size_t)n);
-}
-
-static int greet_one(struct stream *s, struct arena *a, size_t argc, const struct str *argv, int64_t deadline, struct err *e)
-{
-	struct str command = format_command(argc, argv);
-	struct redis_value v;
-	int rc = exchange(s, a, command, deadline, &v, e);
-
-	redisFreeCommand((char *)(uintptr_t)command.p);
-	if (rc == 0 && v.type == REDIS_ERROR)
-		rc = err_temp(e, "%.*s", STRF(v.text));
-	return rc;
-}
-
-/* AUTH and SELECT on a new connection, where the settings ask for them. */
-static int greet(struct redis *r, struct stream *s, struct arena *a, int64_t deadline, struct err *e)
-{
-	struct str auth[3] = { STR_INIT("AUTH"), str_z(r->set.user), str_z(r->set.password) };
-	char number[16];
-	struct str select[2] = { STR_INIT("SELECT"), { number, 0 } };
-
-	if (auth[1].n == 0)
-		auth[1] = auth[2];
-	if (auth[2].n > 0 && greet_one(s, a, *r->set.user != '\0' ? 3 : 2, auth, deadline, e) < 0)
-		return err_context(e, "AUTH");
-	select[1].n = (size_t)snprintf(number, sizeof number, "%d", r->set.database);
-	if (r->set.database != 0 && greet_one(s, a, 2, select, deadline, e) < 0)
-		return err_context(e, "SELECT");
-	return 0;
-}
-
-/* A connection for one command: kept or new; waits for one when too many are busy. */
-static struct stream *take(struct redis *r, struct arena *a, int64_t deadline, bool *reused, struct err *e)
-{
-	struct stream *s;
-
-	while (r->busy_count == CONNECTIONS_MAX)
-		if (!waitq_wait(&r->free_again, deadline)) {
-			err_temp(e, "no connection became free in time");
-			return NULL;
-		}
-	r->busy_count++;
-	*reused = true;
-	while (r->idle_count > 0) {
-		s = r->idle[--r->idle_count];
-		if (stream_idle_ok(s))
-			return s;
-		stream_close(s);
-	}
-	*reused = false;
-	s = sock_connect_endpoint(str_z(r->set.endpoint), deadline, e);
-	if (s != NULL && greet(r, s, a, deadline, e) == 0)
-		return s;
-	stream_close(s);
-	r->busy_count--;
-	waitq_wake_one(&r->free_again);
-	return NULL;
-}
-
-static void give_back(struct redis *r, struct stream *s, bool usable)
-{
-	r->busy_count--;
-	if (usable && r->idle_count < CONNECTIONS_MAX)
-		r->idle[r->idle_count++] = s;
-	else
-		stream_close(s);
-	waitq_wake_one(&r->free_again);
-}
-
-/* A kept connection may have been closed by the server a moment ago: then once more, on a new one. */
-static int run_command(struct redis *r, struct arena *a, struct str command, int64_t deadline, struct redis_value *value, struct err *e)
-{
-	for (;;) {
-		bool reused;
-		struct stream *s = take(r, a, deadline, &reused, e);
-		int rc;
-
-		if (s == NULL)
-			return -1;
-		rc = exchange(s, a, command, deadline, value, e);
-		give_back(r, s, rc == 0);
-		if (rc == 0 || !reused || clock_mono_ms() >= deadline)
-			return rc;
-		while (r->idle_count > 0)
-			stream_close(r->idle[--r->idle_count]);
-	}
-}
-
-static bool is_refusal(const struct redis_value *v)
-{
-	if (v->type != REDIS_ERROR)
-		return false;
-	for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++)
-		if (str_starts(v->text, str_z(refusals[i])))
+	for (size_t i = 0; i < r->node_count; i++)
+		if (!r->nodes[i]->open && !r->nodes[i]->sentinel)
 			return true;
 	return false;
 }
 
-static int run_guarded(struct redis *r, struct arena *a, struct str command, struct redis_value *value, struct err *e)
+bool redis_is_cluster(const struct redis *r)
 {
-	int rc;
+	return r->slots != NULL;
+}
 
-	if (!breaker_lets(r, e))
-		return -1;
-	rc = run_command(r, a, command, deadline_in(r->set.timeout_ms), value, e);
-	if (rc == 0 && is_refusal(value))
-		rc = err_temp(e, "%.*s", STRF(value->text));
-	if (rc == 0)
-		breaker_good(r);
-	else
-		breaker_bad(r, e);
-	return rc < 0 ? err_context(e, "Redis %s", r->set.endpoint) : 0;
+/* The server's answer may be that somebody else has the key. True: *n (with *ask) is to be asked next. */
+static bool goes_on(struct redis *r, struct redis_node **n, const struct redis_value *v, bool *ask)
+{
+	struct redis_node *other;
+
+	if (v->type != REDIS_ERROR || r->slots == NULL)
+		return false;
+	if (str_starts(v->text, STR("TRYAGAIN"))) {
+		fiber_sleep(TRY_AGAIN_MS);
+		return true;
+	}
+	other = redis_route_moved(r, *n, v->text, ask);
+	if (other != NULL)
+		*n = other;
+	return other != NULL;
+}
+
+static bool is_foreign(const struct redis *r, const struct redis_value *v)
+{
+	return v->type == REDIS_ERROR && r->slots == NULL && str_starts(v->text, STR("MOVED "));
+}
+
+/* The server failed. Perhaps another one has its place by now: true when *n is that one. */
+static bool replaced(struct redis *r, struct redis_node **n, struct str command, int64_t deadline)
+{
+	struct redis_node *other;
+	struct err e = ERR_INIT;
+
+	redis_route_doubt(r);
+	redis_route_wait(r, deadline);
+	if (clock_mono_ms() >= deadline)
+		return false;
+	other = redis_route(r, command, deadline, &e);
+	if (other == NULL || other == *n)
+		return false;
+	*n = other;
+	return true;
+}
+
+static int run(struct redis *r, struct arena *a, struct str command, struct redis_value *value, struct err *e)
+{
+	int64_t deadline = deadline_in(r->set.timeout_ms);
+	struct redis_node *n = redis_route(r, command, deadline, e);
+	bool ask = false;
+
+	if (n == NULL)
+		return err_context(e, "Redis %s", r->set.servers);
+	for (int hops = 0; hops < HOPS_MAX; hops++) {
+		bool was_open = n->open;
+
+		if (redis_node_run(n, a, command, ask, deadline, value, e) == 0) {
+			if (!goes_on(r, &n, value, &ask))
+				return is_foreign(r, value) ? err_temp(e, "Redis %s is a cluster", n->endpoint) : 0;
+		} else if (was_open || !replaced(r, &n, command, deadline)) {
+			return err_context(e, "Redis %s", n->endpoint);
+		}
+	}
+	return err_temp(e, "Redis %s: more than %d redirections", r->set.servers, HOPS_MAX);
 }
 
 int redis_command(struct redis *r, struct arena *a, size_t argc, const struct str *argv, struct redis_value *value, struct err *e)
 {
-	struct str command = format_command(argc, argv);
-	int rc = run_guarded(r, a, command, value, e);
+	struct str command = redis_format(argc, argv);
+	int rc = run(r, a, command, value, e);
 
 	redisFreeCommand((char *)(uintptr_t)command.p);
 	return rc;
@@ -281,7 +157,7 @@ int redis_commandf(struct redis *r, struct arena *a, struct redis_value *value, 
 	n = redisvFormatCommand(&text, fmt, ap);
 	va_end(ap);
 	check(n > 0);
-	rc = run_guarded(r, a, str_n(text, (size_t)n), value, e);
+	rc = run(r, a, str_n(text, (size_t)n), value, e);
 	redisFreeCommand(text);
 	return rc;
 }
@@ -312,4 +188,62 @@ int redis_script(struct redis *r, struct arena *a, const char *script, size_t ke
 	words[0] = STR("EVAL");
 	words[1] = str_z(script);
 	return redis_command(r, a, argc + 3, words, value, e);
+}
+
+/* ---- scanning, for tools ---- */
+
+struct scan {
+	const char *pattern;
+	bool (*take)(void *ctx, struct str key);
+	void *ctx;
+};
+
+/* One server's keys, some at a time. 1: the taker has enough. */
+static int scan_node(struct redis_node *n, const struct scan *scan, struct err *e)
+{
+	struct arena *a = arena_new("redis scan");
+	struct str words[] = { STR_INIT("SCAN"), STR_INIT("0"), STR_INIT("MATCH"), str_z(scan->pattern), STR_INIT("COUNT"), STR_INIT("500") };
+	int rc = 0;
+
+	do {
+		struct str command = redis_format(6, words);
+		struct redis_value v;
+		struct buf cursor = { 0 };
+
+		rc = redis_node_run(n, a, command, false, deadline_in(SCAN_MS), &v, e);
+		redisFreeCommand((char *)(uintptr_t)command.p);
+		if (rc == 0 && (v.type != REDIS_ARRAY || v.count != 2))
+			rc = err_temp(e, "SCAN: %.*s", STRF(v.text));
+		if (rc < 0)
+			break;
+		for (size_t i = 0; i < v.items[1].count && rc == 0; i++)
+			rc = scan->take(scan->ctx, v.items[1].items[i].text) ? 0 : 1;
+		buf_add(&cursor, v.items[0].text);
+		arena_reset(a);
+		words[1] = arena_dup(a, buf_str(&cursor));
+		buf_done(&cursor);
+	} while (rc == 0 && !str_eqz(words[1], "0"));
+	arena_free(a);
+	return rc < 0 ? err_context(e, "Redis %s", n->endpoint) : rc;
+}
+
+static bool is_primary(const struct redis *r, const struct redis_node *n)
+{
+	for (size_t i = 0; r->slots != NULL && i < REDIS_SLOTS; i++)
+		if (r->slots[i] == n)
+			return true;
+	return n == r->master;
+}
+
+int redis_scan(struct redis *r, const char *pattern, bool (*take)(void *ctx, struct str key), void *ctx, struct err *e)
+{
+	struct scan scan = { pattern, take, ctx };
+	int rc = 0;
+
+	if (redis_route(r, STR("PING"), deadline_in(r->set.timeout_ms), e) == NULL)
+		return err_context(e, "Redis %s", r->set.servers);
+	for (size_t i = 0; i < r->node_count && rc == 0; i++)
+		if (is_primary(r, r->nodes[i]))
+			rc = scan_node(r->nodes[i], &scan, e);
+	return rc < 0 ? -1 : 0;
 }

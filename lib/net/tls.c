@@ -224,7 +224,8 @@ static int set_names(struct tls *t, const char *server_name, const char *verify_
 	if (verify_name == NULL)
 		return 0;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (X509_VERIFY_PARAM_set1_host(param, verify_name, 0) != 1)
+	/* An address is a name of another kind in certificates. */
+	if (X509_VERIFY_PARAM_set1_ip_asc(param, verify_name) != 1 && X509_VERIFY_PARAM_set1_host(param, verify_name, 0) != 1)
 		return tls_library_error(e, "name to verify");
 	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
 	t->name_verified = true; /* or there will be no connection */
