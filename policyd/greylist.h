@@ -6,8 +6,8 @@
 
 #include <stdint.h>
 
+#include "lib/base/lru.h"
 #include "lib/base/str.h"
-#include "policyd/lru.h"
 
 struct greylist_times {
 	int64_t delay_s, window_s, lifetime_s;

@@ -10,9 +10,9 @@
 #include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/base/lru.h"
 #include "lib/service/service.h"
 #include "policyd/evaluate.h"
-#include "policyd/lru.h"
 
 #define IDLE_MS (1000 * 1000) /* smtpd_policy_service_max_ttl: Postfix never keeps a connection longer */
 #define SEND_MS (100 * 1000)

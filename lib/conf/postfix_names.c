@@ -2,13 +2,13 @@
 #include "lib/conf/params.h"
 
 const char *const conf_postfix_names[] = {
-	"address_verify_cache_cleanup_interval", "address_verify_default_transport", "address_verify_local_transport",
-	"address_verify_map", "address_verify_negative_cache", "address_verify_negative_expire_time",
-	"address_verify_negative_refresh_time", "address_verify_pending_request_limit", "address_verify_poll_count",
-	"address_verify_poll_delay", "address_verify_positive_expire_time", "address_verify_positive_refresh_time",
-	"address_verify_relay_transport", "address_verify_relayhost", "address_verify_sender",
+	
+	
+	
+	
+	
 	"address_verify_sender_dependent_default_transport_maps", "address_verify_sender_dependent_relayhost_maps",
-	"address_verify_sender_ttl", "address_verify_service_name", "address_verify_transport_maps", "address_verify_virtual_transport",
+	"address_verify_service_name", 
 	"allow_srv_lookup_fallback", "alternate_config_directories", "anvil_status_update_time", "application_event_drain_time",
 	"backwards_bounce_logfile_compatibility", "berkeley_db_create_buffer_size", "berkeley_db_read_buffer_size", "command_directory",
 	"connection_cache_protocol_timeout", "connection_cache_service_name", "connection_cache_status_update_time",
@@ -57,9 +57,9 @@ const char *const conf_postfix_names[] = {
 	"tlsproxy_tls_exclude_ciphers", "tlsproxy_tls_fingerprint_digest", "tlsproxy_tls_key_file", "tlsproxy_tls_loglevel",
 	"tlsproxy_tls_mandatory_ciphers", "tlsproxy_tls_mandatory_exclude_ciphers", "tlsproxy_tls_mandatory_protocols",
 	"tlsproxy_tls_protocols", "tlsproxy_tls_req_ccert", "tlsproxy_tls_security_level", "tlsproxy_use_tls",
-	"tlsproxy_watchdog_timeout", "unverified_recipient_defer_code", "unverified_recipient_reject_code",
-	"unverified_recipient_reject_reason", "unverified_recipient_tempfail_action", "unverified_sender_defer_code",
-	"unverified_sender_reject_code", "unverified_sender_reject_reason", "unverified_sender_tempfail_action", "use_srv_lookup",
+	"tlsproxy_watchdog_timeout", 
+	
+	"use_srv_lookup",
 	"verp_delimiter_filter",
 };
 const size_t conf_postfix_name_count = sizeof conf_postfix_names / sizeof *conf_postfix_names;

@@ -9,6 +9,8 @@ typedef void agent_deliver_fn(struct arena *a, const struct deliver_request *r, 
 
 /* Serve requests on s until the peer closes or agent_drain(). label: static text. Suspends. */
 void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver);
+/* The same for an agent that knows what QUEUE_PROBE asks: would it be delivered? Others answer yes without being asked. Suspends. */
+void agent_serve_probing(struct stream *s, const char *label, agent_deliver_fn *deliver);
 /* No more requests than those under way: the service's drain(). */
 void agent_drain(void);
 

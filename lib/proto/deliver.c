@@ -149,6 +149,8 @@ enum deliver_status deliver_status_of(struct code c)
 
 static const char *status_word(const struct deliver_request *r, const struct deliver_result *res)
 {
+	if (r->m.flags & QUEUE_PROBE)
+		return res->status == DELIVER_SENT ? "deliverable" : "undeliverable";
 	if (res->status == DELIVER_BOUNCED && r->soft_bounce)
 		return "SOFTBOUNCE";
 	return res->status == DELIVER_SENT ? "sent" : res->status == DELIVER_DEFERRED ? "deferred" : "bounced";

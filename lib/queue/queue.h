@@ -33,7 +33,8 @@ enum { /* queue_message.flags */
 	QUEUE_HOLD = 32, /* goes to hold/ */
 	QUEUE_BOUNCE = 64, /* a notification made by ourselves */
 	QUEUE_REQUIRETLS = 128,
-	QUEUE_LOCAL = 256 /* submitted on this machine (pickup, bounce, forward) */
+	QUEUE_LOCAL = 256, /* submitted on this machine (pickup, bounce, forward) */
+	QUEUE_PROBE = 512 /* no message: would it be delivered? Only in requests to delivery agents, never in a file */
 };
 
 struct queue_client { /* where it came from: for logs, XFORWARD, pipe macros; all may be empty */

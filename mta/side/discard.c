@@ -19,7 +19,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
-	agent_serve(s, "discard request", deliver);
+	agent_serve_probing(s, "discard request", deliver);
 }
 
 static const struct service discard_service = { .command = "discard", .serve = serve, .drain = agent_drain };

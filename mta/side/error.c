@@ -34,7 +34,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
-	agent_serve(s, "error request", deliver);
+	agent_serve_probing(s, "error request", deliver);
 }
 
 static const struct service error_service = { .command = "error", .serve = serve, .drain = agent_drain };

@@ -211,7 +211,8 @@ static void list_steps(struct transaction *t)
 		if (t->d->states[i].open)
 			add_step(t, STEP_RCPT, i);
 	}
-	add_step(t, STEP_DATA, 0);
+	if (!(m->flags & QUEUE_PROBE))
+		add_step(t, STEP_DATA, 0);
 }
 
 /* ---- replies ---- */
@@ -256,7 +257,9 @@ static void take_reply(struct transaction *t, const struct step *step)
 		delivery_fail_open(t->d, t->s, &why);
 		break;
 	case STEP_RCPT:
-		if (good && !t->mail_refused)
+		if (good && !t->mail_refused && (t->d->r->m.flags & QUEUE_PROBE))
+			delivery_sent(t->d, step->rcpt, t->s); /* all that was asked; RSET comes before the next mail */
+		else if (good && !t->mail_refused)
 			t->accepted[t->accepted_count++] = step->rcpt;
 		else if (!t->mail_refused)
 			rcpt_refused(t, step->rcpt);

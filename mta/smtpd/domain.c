@@ -40,9 +40,9 @@ enum domain_state domain_answers(struct session *s, struct str domain)
 	return mx.result == DNS_NXDOMAIN || mx.result == DNS_BADNAME ? DOMAIN_MISSING : ask_address(s, domain, by);
 }
 
-enum verdict domain_unsure(struct check *c, struct code code, struct str name, const char *klass, const char *why)
+enum verdict domain_unsure(struct check *c, const char *action, struct code code, struct str name, const char *klass, const char *why)
 {
 	struct str text = arena_printf(session_scratch(c->s), "<%.*s>: %s rejected: %s", STRF(name), klass, why);
 
-	return check_defer_if_permit(c, code, text);
+	return check_tempfail(c, action, code, text);
 }

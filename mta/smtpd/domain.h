@@ -8,7 +8,7 @@ enum domain_state { DOMAIN_EXISTS, DOMAIN_MISSING, DOMAIN_NULL_MX, DOMAIN_UNSURE
 
 /* MX, else A or AAAA. Suspends. */
 enum domain_state domain_answers(struct session *s, struct str domain);
-/* The DNS could not tell: refuse softly unless something harder comes. */
-enum verdict domain_unsure(struct check *c, struct code code, struct str name, const char *klass, const char *why);
+/* The DNS could not tell; action: see check_tempfail(). */
+enum verdict domain_unsure(struct check *c, const char *action, struct code code, struct str name, const char *klass, const char *why);
 
 #endif

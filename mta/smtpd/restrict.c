@@ -39,6 +39,7 @@ const struct restriction restrictions[] = {
 	{ "check_sender_access", RULE_ARG | RULE_POLICYD, ABOUT_SENDER, NULL },
 	{ "check_sender_mx_access", RULE_ARG | RULE_POLICYD | RULE_FORBID_OK, ABOUT_SENDER, NULL },
 	{ "check_sender_ns_access", RULE_ARG | RULE_POLICYD | RULE_FORBID_OK, ABOUT_SENDER, NULL },
+	{ "check_relay_domains", 0, ABOUT_RCPT, check_relay_domains },
 	{ "check_spf", RULE_POLICYD, ABOUT_SENDER, NULL },
 	{ "defer", 0, ABOUT_LIST, restrict_defer },
 	{ "defer_if_permit", 0, ABOUT_LIST, restrict_defer_if_permit },
@@ -48,7 +49,9 @@ const struct restriction restrictions[] = {
 	{ "permit_auth_destination", 0, ABOUT_RCPT, permit_auth_destination },
 	{ "permit_dnswl_client", RULE_ARG | RULE_POLICYD, ABOUT_CLIENT, NULL },
 	{ "permit_inet_interfaces", 0, ABOUT_CLIENT, permit_inet_interfaces },
+	{ "permit_mx_backup", 0, ABOUT_RCPT, permit_mx_backup },
 	{ "permit_mynetworks", 0, ABOUT_CLIENT, permit_mynetworks },
+	{ "permit_naked_ip_address", 0, ABOUT_HELO, permit_naked_ip_address },
 	{ "permit_rhswl_client", RULE_ARG | RULE_POLICYD, ABOUT_CLIENT, NULL },
 	{ "permit_sasl_authenticated", 0, ABOUT_SASL, permit_sasl_authenticated },
 	{ "permit_tls_all_clientcerts", 0, ABOUT_CCERT, permit_tls_all_clientcerts },
@@ -84,6 +87,8 @@ const struct restriction restrictions[] = {
 	{ "reject_unknown_sender_domain", 0, ABOUT_SENDER, reject_unknown_sender_domain },
 	{ "reject_unlisted_recipient", 0, ABOUT_RCPT, reject_unlisted_recipient },
 	{ "reject_unlisted_sender", 0, ABOUT_SENDER, reject_unlisted_sender },
+	{ "reject_unverified_recipient", 0, ABOUT_RCPT, reject_unverified_recipient },
+	{ "reject_unverified_sender", 0, ABOUT_SENDER, reject_unverified_sender },
 	{ "sleep", RULE_ARG, ABOUT_LIST, restrict_sleep },
 };
 const size_t restriction_count = sizeof restrictions / sizeof *restrictions;
@@ -271,6 +276,13 @@ enum verdict check_defer_if_permit(struct check *c, struct code code, struct str
 		return rule_on(c, code, text, true);
 	defer_set(c, &c->s->defer_if_permit, code, text);
 	return CHECK_DUNNO;
+}
+
+enum verdict check_tempfail(struct check *c, const char *action, struct code code, struct str text)
+{
+	if (str_eqiz(str_z(action), "defer"))
+		return rule_on(c, code, text, c->warn);
+	return check_defer_if_permit(c, code, text);
 }
 
 enum verdict check_defer_if_reject(struct check *c, struct code code, struct str text)

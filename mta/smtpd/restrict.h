@@ -107,6 +107,8 @@ enum verdict check_trouble(struct check *c, struct code code, const char *fmt, .
 /* Remember a soft refusal for the end (if nothing refuses) or instead of a hard one. text: complete reply text. */
 enum verdict check_defer_if_permit(struct check *c, struct code code, struct str text);
 enum verdict check_defer_if_reject(struct check *c, struct code code, struct str text);
+/* The answer to a question that could not be decided, as a *_tempfail_action wants it: "defer" at once, else defer_if_permit. */
+enum verdict check_tempfail(struct check *c, const char *action, struct code code, struct str text);
 /* RFC 3463 codes say whose address is wrong: fit a code found in a table to the thing checked. */
 struct code check_fit_code(struct code code, const char *klass);
 void check_subject(const struct check *c, enum subject about, struct str *name, const char **klass);
@@ -133,6 +135,11 @@ enum verdict reject_unauthenticated_sender_login_mismatch(struct check *c, const
 enum verdict reject_non_fqdn_recipient(struct check *c, const struct rule *r);
 enum verdict reject_unknown_recipient_domain(struct check *c, const struct rule *r);
 enum verdict reject_unlisted_recipient(struct check *c, const struct rule *r);
+enum verdict reject_unverified_sender(struct check *c, const struct rule *r);
+enum verdict reject_unverified_recipient(struct check *c, const struct rule *r);
+enum verdict permit_mx_backup(struct check *c, const struct rule *r);
+enum verdict permit_naked_ip_address(struct check *c, const struct rule *r);
+enum verdict check_relay_domains(struct check *c, const struct rule *r);
 enum verdict permit_auth_destination(struct check *c, const struct rule *r);
 enum verdict reject_unauth_destination(struct check *c, const struct rule *r);
 enum verdict defer_unauth_destination(struct check *c, const struct rule *r);

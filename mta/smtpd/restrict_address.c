@@ -98,7 +98,8 @@ static enum verdict need_domain(struct check *c, const struct address *a, bool s
 		text = arena_printf(session_scratch(c->s), "Domain %.*s does not accept mail (nullMX)", STRF(domain));
 		return refuse(c, a, sender ? CODE(550, 5, 7, 27) : CODE(556, 5, 1, 10), text);
 	case DOMAIN_UNSURE:
-		return domain_unsure(c, sender ? CODE(450, 4, 1, 8) : CODE(450, 4, 1, 2), a->quoted, a->klass, "Domain not found");
+		return domain_unsure(c, cf.unknown_address_tempfail, sender ? CODE(450, 4, 1, 8) : CODE(450, 4, 1, 2), a->quoted, a->klass,
+			"Domain not found");
 	case DOMAIN_MISSING:
 		break;
 	}
@@ -152,6 +153,14 @@ enum verdict reject_unauth_destination(struct check *c, const struct rule *r)
 {
 	(void)r; /* takes no argument */
 	return stop_relay(c, cf.code_relay);
+}
+
+/* Old: what is ours may come in, everything else may not. */
+enum verdict check_relay_domains(struct check *c, const struct rule *r)
+{
+	enum verdict v = permit_auth_destination(c, r);
+
+	return v == CHECK_DUNNO ? stop_relay(c, cf.code_relay) : v;
 }
 
 enum verdict defer_unauth_destination(struct check *c, const struct rule *r)

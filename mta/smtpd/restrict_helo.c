@@ -70,9 +70,18 @@ enum verdict reject_unknown_helo_hostname(struct check *c, const struct rule *r)
 	case DOMAIN_NULL_MX:
 		return CHECK_DUNNO;
 	case DOMAIN_UNSURE:
-		return domain_unsure(c, CODE(450, 4, 7, 1), c->s->helo, "Helo command", "Host not found");
+		return domain_unsure(c, cf.unknown_helo_tempfail, CODE(450, 4, 7, 1), c->s->helo, "Helo command", "Host not found");
 	case DOMAIN_MISSING:
 		break;
 	}
 	return refuse(c, cf.code_unknown_hostname, CODE(450, 4, 7, 1), "Host not found");
+}
+
+/* Old: clients that say their address without brackets. */
+enum verdict permit_naked_ip_address(struct check *c, const struct rule *r)
+{
+	struct ip parsed;
+
+	(void)r; /* takes no argument */
+	return c->s->helo.n > 0 && ip_parse(c->s->helo, &parsed) ? CHECK_OK : CHECK_DUNNO;
 }

@@ -101,7 +101,7 @@ int rule_list_parse(struct arena *a, struct str text, enum list_kind kind, const
 
 bool rule_list_stops_relay(const struct rule_list *l)
 {
-	static const char *const words[] = { "reject", "reject_unauth_destination", "defer", "defer_if_permit",
+	static const char *const words[] = { "check_relay_domains", "reject", "reject_unauth_destination", "defer", "defer_if_permit",
 		"defer_unauth_destination" };
 
 	for (size_t i = 0; i < l->count; i++)

@@ -3,8 +3,10 @@
 
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
+#include "mta/smtpd/resolve.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/verify.h"
 
 static struct check check_begin(struct session *s, enum list_kind kind, struct str name, const char *klass)
 {
@@ -80,6 +82,12 @@ static bool is_bare_postmaster(struct str rcpt)
 	return str_eqiz(rcpt, "postmaster");
 }
 
+/* The sender of our probes: were it verified in turn, two hosts would ask each other for ever. */
+static bool is_probed_by_others(const struct session *s)
+{
+	return verify_is_our_sender(s->t.rcpt_now) && s->t.rcpt_answer != NULL && resolve_is_ours(s->t.rcpt_answer);
+}
+
 static enum verdict rcpt_lists(struct session *s)
 {
 	enum list_kind first = cf.relay_first ? LIST_RELAY : LIST_RCPT;
@@ -104,7 +112,7 @@ enum verdict restrict_rcpt(struct session *s)
 	struct check c;
 	enum verdict v = CHECK_DUNNO;
 
-	if (is_bare_postmaster(s->t.rcpt_now) || s->t.discard)
+	if (is_bare_postmaster(s->t.rcpt_now) || is_probed_by_others(s) || s->t.discard)
 		return CHECK_OK;
 	if (cf.delay_reject)
 		v = delayed_lists(s);

@@ -104,13 +104,23 @@ static const struct value_row values[] = {
 	{ "stress", V_STR, AT(stress) },
 	{ "strict_rfc821_envelopes", V_BOOL, AT(strict_envelopes) },
 	{ "strict_smtputf8", V_BOOL, AT(strict_smtputf8) },
+	{ "unknown_address_tempfail_action", V_STR, AT(unknown_address_tempfail) },
 	{ "unknown_address_reject_code", V_INT, AT(code_unknown_address) },
 	{ "unknown_client_reject_code", V_INT, AT(code_unknown_client) },
+	{ "unknown_helo_hostname_tempfail_action", V_STR, AT(unknown_helo_tempfail) },
 	{ "unknown_hostname_reject_code", V_INT, AT(code_unknown_hostname) },
 	{ "unknown_local_recipient_reject_code", V_INT, AT(code_local_unknown) },
 	{ "unknown_relay_recipient_reject_code", V_INT, AT(code_relay_unknown) },
 	{ "unknown_virtual_alias_reject_code", V_INT, AT(code_valias_unknown) },
 	{ "unknown_virtual_mailbox_reject_code", V_INT, AT(code_vmailbox_unknown) },
+	{ "unverified_recipient_defer_code", V_INT, AT(code_unsure_rcpt) },
+	{ "unverified_recipient_reject_code", V_INT, AT(code_unverified_rcpt) },
+	{ "unverified_recipient_reject_reason", V_STR, AT(unverified_rcpt_reason) },
+	{ "unverified_recipient_tempfail_action", V_STR, AT(unverified_rcpt_tempfail) },
+	{ "unverified_sender_defer_code", V_INT, AT(code_unsure_sender) },
+	{ "unverified_sender_reject_code", V_INT, AT(code_unverified_sender) },
+	{ "unverified_sender_reject_reason", V_STR, AT(unverified_sender_reason) },
+	{ "unverified_sender_tempfail_action", V_STR, AT(unverified_sender_tempfail) },
 };
 
 static void load_values(const struct conf *c)
@@ -287,6 +297,8 @@ static void open_lists(const struct conf *c)
 	open_list(c, "smtpd_forbid_bare_newline_exclusions", both, &cf.bare_exempt);
 	open_list(c, "smtpd_sasl_exceptions_networks", MATCH_ADDR, &cf.sasl_exceptions);
 	open_list(c, "fast_flush_domains", MATCH_HOST | (parents_match(c, "fast_flush_domains") ? MATCH_PARENT : 0u), &cf.flush_domains);
+	open_list(c, "permit_mx_backup_networks", MATCH_ADDR, &cf.backup_networks);
+	cf.backup_networks_set = *conf_str(c, "permit_mx_backup_networks") != '\0';
 	open_own_addresses(c);
 	open_tables(c, "smtpd_discard_ehlo_keyword_address_maps", &cf.ehlo_discard_maps);
 	open_tables(c, "smtpd_reject_footer_maps", &cf.footer_maps);

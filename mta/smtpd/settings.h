@@ -29,6 +29,8 @@ struct settings {
 	const char *policy_default_action, *policy_context, *permit_log;
 	const char *proxy_protocol, *sasl_path, *sasl_type, *sasl_service, *sasl_options, *sasl_tls_options;
 	const char *tls_digest;
+	const char *unknown_address_tempfail, *unknown_helo_tempfail, *unverified_rcpt_reason, *unverified_rcpt_tempfail,
+		*unverified_sender_reason, *unverified_sender_tempfail;
 	const char *milter_daemon_name, *milter_v;
 	int64_t timeout_ms, starttls_timeout_ms, error_sleep_ms, proxy_timeout_ms, ipc_timeout_ms;
 	int64_t policy_timeout_ms, policy_max_idle_ms, policy_max_ttl_ms, policy_retry_ms;
@@ -39,7 +41,8 @@ struct settings {
 		tls_loglevel;
 	int64_t code_reject, code_defer, code_map_reject, code_map_defer, code_invalid_hostname, code_non_fqdn, code_unknown_client,
 		code_unknown_hostname, code_unknown_address, code_multi_rcpt_bounce, code_plaintext, code_relay, code_local_unknown,
-		code_relay_unknown, code_valias_unknown, code_vmailbox_unknown, code_bare_newline;
+		code_relay_unknown, code_valias_unknown, code_vmailbox_unknown, code_bare_newline, code_unverified_rcpt, code_unsure_rcpt,
+		code_unverified_sender, code_unsure_sender;
 	bool delay_reject, helo_required, strict_envelopes, strict_smtputf8, smtputf8, disable_vrfy, soft_bounce, port_logging;
 	bool peername_lookup, forbid_pipelining, per_request_deadline, tls_wrappermode, tls_auth_only, tls_received, tls_ask_ccert, tls_req_ccert;
 	bool reject_unlisted_rcpt, reject_unlisted_sender, relay_first, show_table_name, allow_untrusted_routing;
@@ -51,6 +54,8 @@ struct settings {
 	unsigned ehlo_discard;
 
 	struct matchlist *mynetworks, *xclient_hosts, *xforward_hosts, *limit_exempt, *bare_exempt, *verp_clients, *flush_domains;
+	struct matchlist *backup_networks; /* permit_mx_backup_networks; backup_networks_set: there are some */
+	bool backup_networks_set;
 	struct matchlist *own_addresses; /* inet_interfaces and proxy_interfaces */
 	struct matchlist *sasl_exceptions;
 	struct tables relay_clientcerts, sni_maps;

@@ -9,10 +9,12 @@
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/verify.h"
 
 static void init(const struct conf *c)
 {
 	settings_load(c);
+	verify_init(c);
 	if (!service_testing())
 		limit_init(service_name());
 }

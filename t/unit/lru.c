@@ -1,5 +1,5 @@
 /* t/unit/lru.c - a bounded memory. */
-#include "policyd/lru.h"
+#include "lib/base/lru.h"
 
 #include "t/unit/tap.h"
 

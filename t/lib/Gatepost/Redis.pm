@@ -22,6 +22,20 @@ sub new {
 
 sub endpoint { return "unix:$_[0]{socket}" }
 
+# One command; its answer: a string, a number, or undef.
+sub command {
+    my ($self, @words) = @_;
+    my $io = IO::Socket::UNIX->new(Peer => $self->{socket}) or die "redis: $!";
+    print $io '*' . @words . "\r\n", map { '$' . length($_) . "\r\n$_\r\n" } @words;
+    $io->flush;
+    my $head = <$io> // die 'redis: no answer';
+    return $1 if $head =~ /^[+:](.*?)\r\n/;
+    die "redis: $head" unless $head =~ /^\$(-?\d+)/;
+    return if $1 < 0;
+    read $io, my ($value), $1;
+    return $value;
+}
+
 sub stop {
     my ($self) = @_;
     finish(delete $self->{pid});

@@ -1,5 +1,5 @@
-/* policyd/lru.c - a hash map over a list in order of use. */
-#include "policyd/lru.h"
+/* lib/base/lru.c - a hash map over a list in order of use. */
+#include "lib/base/lru.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/list.h"

@@ -1,6 +1,6 @@
-/* policyd/lru.h - a bounded memory of byte strings with a time to live; the longest unused goes first. */
-#ifndef GATEPOST_POLICYD_LRU_H
-#define GATEPOST_POLICYD_LRU_H
+/* lib/base/lru.h - a bounded memory of byte strings with a time to live; the longest unused goes first. */
+#ifndef GATEPOST_LIB_BASE_LRU_H
+#define GATEPOST_LIB_BASE_LRU_H
 
 #include <stdbool.h>
 #include <stddef.h>
