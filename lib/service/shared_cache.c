@@ -1,8 +1,10 @@
 /* lib/service/shared_cache.c - the two levels of memory: an LRU in this process, Redis behind it. */
 #include "lib/service/shared_cache.h"
 
+#include "lib/base/log.h"
 #include "lib/base/lru.h"
 #include "lib/base/mem.h"
+#include "lib/service/redis_conf.h"
 
 struct shared_cache {
 	struct redis *redis; /* NULL: none configured */
@@ -11,21 +13,14 @@ struct shared_cache {
 	struct buf prefix;
 };
 
-struct redis *service_redis(const struct conf *c)
+/* One for the process, made at first use; NULL: none is configured. */
+static struct redis *own_redis(const struct conf *c)
 {
 	static struct redis *redis;
-	struct redis_settings set = {
-		.endpoint = conf_str(c, "redis_server"),
-		.user = conf_str(c, "redis_user"),
-		.password = conf_str(c, "redis_password"),
-		.database = (int)conf_int(c, "redis_database"),
-		.timeout_ms = conf_int(c, "redis_timeout_ms"),
-		.breaker_failures = (unsigned)conf_int(c, "redis_breaker_failures"),
-		.breaker_ms = conf_time_ms(c, "redis_breaker_time"),
-	};
+	struct err e = ERR_INIT;
 
-	if (redis == NULL && *set.endpoint != '\0')
-		redis = redis_new(&set);
+	if (redis == NULL && redis_configured(c, &redis, &e) < 0)
+		log_fatal("%s", e.text);
 	return redis;
 }
 
@@ -33,7 +28,7 @@ struct shared_cache *shared_cache_new(const struct conf *c, const char *kind, si
 {
 	struct shared_cache *s = mem_alloc(sizeof *s);
 
-	s->redis = service_redis(c);
+	s->redis = own_redis(c);
 	s->near = lru_new(entries);
 	s->near_s = near_ms / 1000;
 	buf_addf(&s->prefix, "%s%s", conf_str(c, "redis_key_prefix"), kind);

@@ -11,7 +11,6 @@
 #include "lib/base/arena.h"
 #include "lib/base/str.h"
 #include "lib/conf/conf.h"
-#include "lib/net/redis.h"
 
 #define SHARED_CACHE_VALUE_MAX 2048 /* octets */
 
@@ -23,8 +22,5 @@ struct shared_cache *shared_cache_new(const struct conf *c, const char *kind, si
 bool shared_cache_get(struct shared_cache *s, struct arena *a, struct str key, struct str *value);
 /* Longer values than SHARED_CACHE_VALUE_MAX are cut. Suspends. */
 void shared_cache_put(struct shared_cache *s, struct arena *a, struct str key, struct str value, int64_t seconds);
-
-/* The process's connection to redis_server, made at first use; NULL: none is configured. */
-struct redis *service_redis(const struct conf *c);
 
 #endif
