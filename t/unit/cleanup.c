@@ -179,7 +179,7 @@ static void compare(struct arena *a, const struct letter *l)
 	if (!ok(fd >= 0 && queue_load(fd, ID, true, a, &m, &e) == 0, "%s: a sound queue file (%s)", l->name, e.text))
 		return;
 	if (l->header != NULL)
-		is_str(part(a, fd, m.header_at, m.header_size), arena_printf(a, "Received: from here\n%s\n", l->header), "header");
+		is_str(part(a, fd, m.header_at, m.header_size), arena_printf(a, "Received: from here\n%s%s", l->header, l->content[0] != '\0' ? "\n" : ""), "header");
 	if (l->body != NULL)
 		is_str(part(a, fd, m.body_at, m.body_size), str_z(l->body), "body");
 	if (l->envelope != NULL)
