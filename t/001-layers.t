@@ -29,7 +29,8 @@ my %foreign = (
     unbound   => [qw(lib/net milters/common)],
     lmdb      => [qw(lib/table)],
     pcre2     => [qw(lib/table)],
-    idn2      => [qw(lib/net)],
+    idn2      => [qw(lib/net milters/dmarc)],
+    libpsl    => [qw(milters/dmarc)],
 );
 
 # Milters run a thread for each connection: these folders are safe there.
@@ -89,12 +90,14 @@ none 'milters use what threads may use', complaints(sub {
     return $to ne $i->{folder} && !$for_milters{$to} && 'not for milters';
 });
 
-SKIP: {
-    my $milter = ($ENV{GATEPOST_BUILD} || "$top/build") . '/libexec/gatepost/dkim';
-    skip "no $milter", 1 unless -x $milter;
-    my @symbols = `nm '$milter' 2>/dev/null`;
-    skip 'no symbols to look at', 1 unless @symbols > 100;
-    is join('', grep { / [Tt] (fiber|loop|stream|offload)_/ } @symbols), '', 'a milter is linked without fibers';
+for my $name (qw(arc dkim dmarc)) {
+  SKIP: {
+        my $milter = ($ENV{GATEPOST_BUILD} || "$top/build") . "/libexec/gatepost/$name";
+        skip "no $milter", 1 unless -x $milter;
+        my @symbols = `nm '$milter' 2>/dev/null`;
+        skip 'no symbols to look at', 1 unless @symbols > 100;
+        is join('', grep { / [Tt] (fiber|loop|stream|offload)_/ } @symbols), '', "$name is linked without fibers";
+    }
 }
 
 done_testing;

@@ -10,7 +10,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/str.h"
 
-#define TAGS_MAX 64 /* of one list; the known ones are fewer than twenty */
+#define TAGS_MAX 32 /* of one list; the known ones are fewer than twenty */
 
 struct tag {
 	struct str name, value; /* value: without white space around it; folds inside are still there */

@@ -8,12 +8,14 @@
 #include <hiredis/hiredis.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "milters/common/say.h"
 
 #define IDLE_MAX 16 /* connections kept */
 #define PORT_MAX 65535
 #define REDIS_PORT 6379
+#define PASSWORD_FILE_MAX 4096 /* octets */
 #define TEXT_MAX (1024 * 1024) /* octets of an answer's text that are believed */
 
 static struct {
@@ -64,6 +66,32 @@ static int set_server(struct str server, struct err *e)
 	return 0;
 }
 
+static int set_password(const struct conf *c, struct err *e)
+{
+	const char *file = conf_str(c, "redis_password_file");
+	struct buf text = { 0 };
+	struct str rest, line;
+
+	set(&redis.password, conf_str(c, "redis_password"));
+	if (*file == '\0')
+		return 0;
+	if (fs_read_file(file, PASSWORD_FILE_MAX, &text, e) < 0)
+		return err_context(e, "redis_password_file");
+	rest = buf_str(&text);
+	line = str_trim(str_cut(&rest, '\n'));
+	buf_truncate(&text, line.n); /* it begins the file */
+	set(&redis.password, buf_z(&text));
+	buf_done(&text);
+	return 0;
+}
+
+/* What only Gatepost's other daemons can: the milters go on with what they remember themselves. */
+static bool beyond_us(const struct conf *c)
+{
+	return conf_bool(c, "redis_cluster") || conf_bool(c, "redis_tls") || *conf_str(c, "redis_sentinel_master") != '\0' ||
+	       str_any(str_trim(str_z(conf_str(c, "redis_server"))), ", \t\n") >= 0;
+}
+
 static void drop_idle(void)
 {
 	while (redis.idle_count > 0)
@@ -72,6 +100,7 @@ static void drop_idle(void)
 
 int redis_use(const struct conf *c, struct err *e)
 {
+	bool beyond = beyond_us(c);
 	int status;
 
 	pthread_mutex_lock(&redis.lock);
@@ -80,14 +109,17 @@ int redis_use(const struct conf *c, struct err *e)
 	redis.failures = 0;
 	redis.closed_until = 0;
 	set(&redis.user, conf_str(c, "redis_user"));
-	set(&redis.password, conf_str(c, "redis_password"));
 	set(&redis.prefix, conf_str(c, "redis_key_prefix"));
 	redis.database = conf_int(c, "redis_database");
 	redis.timeout_ms = conf_int(c, "redis_timeout_ms");
 	redis.breaker_failures = conf_int(c, "redis_breaker_failures");
 	redis.breaker_ms = conf_time_ms(c, "redis_breaker_time");
-	status = set_server(str_trim(str_z(conf_str(c, "redis_server"))), e);
+	status = set_server(beyond ? STR_NONE : str_trim(str_z(conf_str(c, "redis_server"))), e);
+	if (status == 0)
+		status = set_password(c, e);
 	pthread_mutex_unlock(&redis.lock);
+	if (beyond)
+		say_warn("milters use one plain Redis server only: going on without the one in redis_server");
 	return status;
 }
 

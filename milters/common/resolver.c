@@ -1,6 +1,6 @@
 /* milters/common/resolver.c - libunbound with its own thread; a second one of ours hands its answers to whoever waits. A question
  * belongs to its asker and to libunbound: the one that lets go last frees it, so that nobody needs to cancel.
- * Kept answers are "<octets>:<record>" one after the other; nothing at all means that there is no record.
+ * Kept answers are "<octets>:<record>" one after the other; nothing at all means that there is no record, "!" that there is no such name.
  */
 #include "milters/common/resolver.h"
 
@@ -175,6 +175,8 @@ static void take_result(struct txt_query *q, const struct ub_result *r)
 
 	q->ttl = r->ttl > TTL_MAX ? TTL_MAX : r->ttl < 0 ? 0 : (uint32_t)r->ttl;
 	q->failed = r->bogus || !(r->havedata || r->rcode == 0 || r->nxdomain);
+	if (r->nxdomain && !q->failed)
+		buf_addc(&q->records, '!');
 	for (int i = 0; r->havedata && !q->failed && i < RECORDS_MAX && r->data[i] != NULL; i++) {
 		if (r->len[i] > RECORD_MAX)
 			continue;
@@ -300,8 +302,8 @@ void txt_done(struct txt_query *q)
 static bool unpack(struct str kept, struct arena *a, struct txt_records *out)
 {
 	out->records = arena_alloc(a, RECORDS_MAX * sizeof *out->records);
-	out->count = 0;
-	while (kept.n > 0) {
+	out->nxdomain = str_eqz(kept, "!");
+	while (kept.n > 0 && !out->nxdomain) {
 		uint64_t n;
 
 		if (!str_to_u64(str_cut(&kept, ':'), RECORD_MAX, &n) || n > kept.n || out->count == RECORDS_MAX)

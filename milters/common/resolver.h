@@ -5,6 +5,7 @@
 #ifndef GATEPOST_MILTERS_COMMON_RESOLVER_H
 #define GATEPOST_MILTERS_COMMON_RESOLVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/arena.h"
@@ -23,6 +24,7 @@ struct txt_query;
 struct txt_records {
 	struct str *records;
 	size_t count;
+	bool nxdomain; /* there is nothing at all by that name */
 };
 
 /* servers as in dns_servers, anchor as in dns_trust_anchor_file; both may be empty. Call it before threads exist. 0, or -1 with *e. */

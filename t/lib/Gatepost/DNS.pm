@@ -1,26 +1,38 @@
 package Gatepost::DNS;
 
 # A name server on a free loopback port that answers from a hash: { 'good.test' => { TXT => ['v=spf1 -all'], A => [...] } }. What is not there
-# does not exist. A type given as 'SERVFAIL' fails.
+# does not exist. A type given as 'SERVFAIL' fails, as 'TIMEOUT' has no answer. replace(%zone) takes another zone from then on; answers of a server
+# that is to do so must not be kept by whoever asks: new(-ttl => 0).
 use strict;
 use warnings;
 use Gatepost::Process qw(finish);
 use IO::Socket::INET;
+use File::Temp qw(tempfile);
 use Net::DNS;
+use Storable qw(retrieve store);
 
 sub new {
     my ($class, %zone) = @_;
     my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'udp') or die "name server: $!";
-    my $self = bless { port => $sock->sockport, zone => { map { lc $_ => $zone{$_} } keys %zone } }, $class;
+    my $ttl = delete $zone{-ttl} // 60;
+    my $self = bless { port => $sock->sockport, ttl => $ttl, zone => { map { lc $_ => $zone{$_} } keys %zone } }, $class;
+    (undef, $self->{file}) = tempfile('gatepost-zone.XXXXXX', TMPDIR => 1, UNLINK => 1);
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
     $SIG{$_} = 'DEFAULT' for qw(TERM INT);
     while (1) {
         my $peer = recv $sock, my $packet, 4096, 0;
         next unless defined $peer;
+        $self->{zone} = retrieve($self->{file}) if -s $self->{file};
         my $answer = $self->answer($packet);
         send $sock, $answer->data, 0, $peer if $answer;
     }
+}
+
+sub replace {
+    my ($self, %zone) = @_;
+    store({ map { lc $_ => $zone{$_} } keys %zone }, "$self->{file}.new");
+    rename "$self->{file}.new", $self->{file} or die "$self->{file}: $!";
 }
 
 sub port { return $_[0]{port} }
@@ -36,17 +48,20 @@ sub answer {
     $reply->header->ra(1);
     $reply->header->rcode($entry ? 'NOERROR' : 'NXDOMAIN');
     my $data = $entry ? $entry->{ $q->qtype } : undef;
+    return if defined $data && $data eq 'TIMEOUT';
+    my $soa = Net::DNS::RR->new(". $self->{ttl} IN SOA ns.test. root.test. 1 1 1 1 $self->{ttl}");
+    $reply->push(authority => $soa) unless ref $data;
     if (defined $data && !ref $data) {
         $reply->header->rcode($data);
         return $reply;
     }
     for my $rdata (@{ $data // [] }) {
-        my %rr = (name => $q->qname, type => $q->qtype, ttl => 60);
+        my %rr = (name => $q->qname, type => $q->qtype, ttl => $self->{ttl});
         if ($q->qtype eq 'TXT') {
             $rr{txtdata} = [ $rdata =~ /(.{1,255})/gs ];
             $reply->push(answer => Net::DNS::RR->new(%rr));
         } else {
-            $reply->push(answer => Net::DNS::RR->new(join ' ', $q->qname . '.', 60, 'IN', $q->qtype, $rdata));
+            $reply->push(answer => Net::DNS::RR->new(join ' ', $q->qname . '.', $self->{ttl}, 'IN', $q->qtype, $rdata));
         }
     }
     return $reply;
