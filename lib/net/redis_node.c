@@ -1,6 +1,8 @@
 /* lib/net/redis_node.c - one Redis server: a few kept connections, one command on each at a time, and a breaker.
  * When the breaker opens, a fiber looks from time to time whether the server answers again: no command pays for finding out.
  */
+#include <string.h>
+
 #include <hiredis/hiredis.h>
 
 #include "lib/base/clock.h"
@@ -305,6 +307,23 @@ static void breaker_bad(struct redis_node *n, const struct err *e)
 		n->probe = fiber_start("redis probe", look_until_back, n);
 }
 
+/* A cluster without a primary for some slots may answer nothing else on all its nodes. It answers at once: no reason to leave them alone. */
+static bool cluster_is_down(struct redis_node *n, const struct err *e)
+{
+	struct redis *r = n->r;
+
+	if (r->slots == NULL || strncmp(e->text, "CLUSTERDOWN", 11) != 0)
+		return false;
+	for (size_t i = 0; i < r->node_count; i++)
+		r->down |= r->nodes[i]->open; /* that was told, and is the reason */
+	if (!r->down)
+		log_warn("Redis %s: %s; going on without it", r->set.servers, e->text);
+	r->down = true;
+	n->trying = false;
+	redis_route_doubt(r);
+	return true;
+}
+
 int redis_node_run(struct redis_node *n, struct arena *a, struct str command, bool ask, int64_t deadline, struct redis_value *value,
 	struct err *e)
 {
@@ -313,9 +332,11 @@ int redis_node_run(struct redis_node *n, struct arena *a, struct str command, bo
 	if (!breaker_lets(n, e))
 		return -1;
 	rc = redis_node_exchange(n, a, command, ask, deadline, value, e);
-	if (rc == 0)
+	if (rc == 0) {
 		breaker_good(n);
-	else
+		n->r->down = false;
+	} else if (!cluster_is_down(n, e)) {
 		breaker_bad(n, e);
+	}
 	return rc;
 }

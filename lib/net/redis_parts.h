@@ -32,6 +32,7 @@ struct redis {
 	struct redis_node **slots; /* cluster: owner of each; NULL: not known */
 	bool known; /* master or slots have been found once */
 	bool lost; /* nobody tells where to go: said once */
+	bool down; /* the cluster says that it is: said once */
 	bool closing;
 	struct fiber *finder; /* finds the way anew */
 	struct waitq found;
