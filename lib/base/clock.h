@@ -9,6 +9,7 @@
 #define DEADLINE_NEVER INT64_MAX
 
 int64_t clock_mono_ms(void);
+int64_t clock_mono_us(void); /* for durations */
 int64_t clock_wall_us(void);
 int64_t deadline_in(int64_t ms);            /* now + ms; ms < 0 or huge: never */
 int64_t deadline_min(int64_t a, int64_t b); /* the earlier one */

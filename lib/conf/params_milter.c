@@ -2,12 +2,19 @@
 #include "lib/conf/params.h"
 
 const struct param params_milter[] = {
+	{ "milter_breaker_failures", PARAM_INT, "5", 1, 65535, "",
+		"A milter that let us wait in vain so many times in a row is not asked for milter_breaker_time" },
+	{ "milter_breaker_time", PARAM_TIME, "10s", 0, PARAM_MAX, "s",
+		"How long such a milter gets its default action without being asked; 0: it is always asked" },
+	{ "milter_budget", PARAM_TIME, "0", 0, PARAM_MAX, "s", "Longest time a milter may take for one message in all; 0: its timeouts alone" },
 	{ "milter_command_timeout", PARAM_TIME, "30s", 1, PARAM_MAX, "s", "Longest wait for the answer to a command" },
 	{ "milter_connect_macros", PARAM_RAW, "j {daemon_name} {daemon_addr} v _", 0, 0, "", "Macros sent at connect" },
 	{ "milter_connect_timeout", PARAM_TIME, "30s", 1, PARAM_MAX, "s", "Longest wait for a connection" },
+	{ "milter_connection_reuse", PARAM_BOOL, "yes", 0, 0, "",
+		"Under load, use a connection to a milter for one client after the other where the milter can do that" },
 	{ "milter_content_timeout", PARAM_TIME, "300s", 1, PARAM_MAX, "s", "Longest wait for the answer to message content" },
 	{ "milter_data_macros", PARAM_RAW, "i", 0, 0, "", "Macros sent at DATA" },
-	{ "milter_default_action", PARAM_STR, "tempfail", 0, 0, "", "What happens when a milter fails: accept reject tempfail quarantine" },
+	{ "milter_default_action", PARAM_STR, "tempfail", 0, 0, "", "What happens when a milter fails: accept reject tempfail quarantine shutdown" },
 	{ "milter_end_of_data_macros", PARAM_RAW, "i", 0, 0, "", "Macros sent at the end of the message" },
 	{ "milter_end_of_header_macros", PARAM_RAW, "i", 0, 0, "", "Macros sent at the end of the headers" },
 	{ "milter_header_checks", PARAM_STR, "", 0, 0, "", "Tables asked with header fields that milters add" },
@@ -18,10 +25,13 @@ const struct param params_milter[] = {
 	{ "milter_macro_v", PARAM_STR, "$mail_name $mail_version", 0, 0, "", "Value of v" },
 	{ "milter_mail_macros", PARAM_RAW, "i {auth_type} {auth_authen} {auth_author} {mail_addr} {mail_host} {mail_mailer}", 0, 0, "",
 		"Macros sent at MAIL" },
+	{ "milter_message_time_limit", PARAM_TIME, "480s", 1, PARAM_MAX, "s",
+		"Longest time all milters together may take after the end of a message, so that the client still waits" },
 	{ "milter_protocol", PARAM_STR, "6", 0, 0, "", "Protocol version: 2, 3, 4, 6" },
 	{ "milter_rcpt_macros", PARAM_RAW, "i {rcpt_addr} {rcpt_host} {rcpt_mailer}", 0, 0, "", "Macros sent at RCPT" },
 	{ "milter_unknown_command_macros", PARAM_RAW, "", 0, 0, "", "Macros sent at unknown commands" },
 	{ "smtpd_milter_maps", PARAM_STR, "", 0, 0, "", "Tables of smtpd_milters by client address" },
-	{ "smtpd_milters", PARAM_STR, "", 0, 0, "", "Milters for mail that comes by SMTP" },
+	{ "smtpd_milters", PARAM_STR, "", 0, 0, "",
+		"Milters for mail that comes by SMTP: endpoints, { endpoint, name=value ... }, parallel { ... }" },
 };
 const size_t params_milter_count = sizeof params_milter / sizeof *params_milter;

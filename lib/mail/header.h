@@ -16,6 +16,7 @@ struct header_field {
 	struct str value; /* after the colon, white space and folds kept: " a\r\n b" */
 	bool hidden; /* not shown to milters (our own Received) */
 	bool deleted;
+	const char *origin; /* text of the field this one took the place of, to know it again; NULL: none */
 };
 
 struct header {

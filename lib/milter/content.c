@@ -1,25 +1,12 @@
-/* lib/milter/content.c - headers, body and end of message to each filter in turn. What needs no answer is gathered: with a filter that
- * answers only at the end, the whole message is one write and the verdict one read.
+/* lib/milter/content.c - headers, body and end of message to one filter. What needs no answer is gathered: with a filter that answers only
+ * at the end, the whole message is one write and the verdict one read. When it may begin, end and change things is up to run.c.
  */
-#include <string.h>
-
 #include "lib/base/log.h"
-#include "lib/milter/filter.h"
+#include "lib/milter/run.h"
 
 #define HEADER_MAX 60000 /* octets of a field shown to filters; more would trip libmilter's packet limit */
 #define IOV_MAX_CHUNKS 32
-
-struct talk { /* the content stage of one filter */
-	struct milter_session *s;
-	struct filter *f;
-	struct modifier *mod;
-	struct verdict v; /* anything but GO_ON ends it, and so does a state other than OPEN */
-};
-
-static bool over(const struct talk *t)
-{
-	return t->v.kind != MILTER_GO_ON || t->f->state != FILTER_OPEN;
-}
+#define CHANGES_MAX (16u * 1024 * 1024) /* octets of requests kept for one message, beside a new body */
 
 /* A field's value as filters see it: folds end in LF alone; one blank after the colon is not part of it unless asked for. */
 static void put_value(struct buf *out, struct str value, bool leading_space)
@@ -33,6 +20,19 @@ static void put_value(struct buf *out, struct str value, bool leading_space)
 	buf_addc(out, '\0');
 }
 
+static bool over(const struct talk *t)
+{
+	return t->v.kind != MILTER_GO_ON || t->f->state != FILTER_OPEN || t->cut;
+}
+
+/* An answer is outstanding while it is read: cutting this talk short then costs the connection. */
+static void await(struct talk *t, const struct event *ev)
+{
+	t->awaiting = true;
+	filter_answer(t->run->s, t->f, ev, &t->v);
+	t->awaiting = false;
+}
+
 /* An event with its payload already in f->out: leave it there when it gets no answer. */
 static void sent(struct talk *t, const struct event *ev)
 {
@@ -41,20 +41,20 @@ static void sent(struct talk *t, const struct event *ev)
 	if (filter_flush(t->f, ev) < 0)
 		t->v = t->f->standing;
 	else
-		filter_answer(t->s, t->f, ev, &t->v);
+		await(t, ev);
 }
 
 /* The D packet is the same in front of each event of a stage: made once. */
 static void put_macros(struct talk *t, const struct event *ev, struct buf *made)
 {
 	if (made->n == 0)
-		macros_put(t->s, t->f, ev, made);
+		macros_put(t->run->s, t->f, ev, made);
 	buf_add(&t->f->out, buf_str(made));
 }
 
 static void tell_headers(struct talk *t)
 {
-	struct header *h = t->mod->m->header;
+	struct header *h = modifier_seen(&t->mod);
 	struct buf macros = { 0 };
 
 	if ((t->f->protocol & WITHOUT_HEADERS) != 0)
@@ -79,7 +79,7 @@ static void tell_eoh(struct talk *t)
 {
 	if ((t->f->protocol & WITHOUT_EOH) != 0 || !filter_hears(t->f, &event_eoh))
 		return;
-	macros_put(t->s, t->f, &event_eoh, &t->f->out);
+	macros_put(t->run->s, t->f, &event_eoh, &t->f->out);
 	packet_simple(&t->f->out, 'N');
 	sent(t, &event_eoh);
 }
@@ -96,7 +96,7 @@ static void tell_chunk(struct talk *t, struct str chunk, const struct buf *macro
 	if (filter_writev(t->f, &event_body, iov, 2) < 0)
 		t->v = t->f->standing;
 	else
-		filter_answer(t->s, t->f, &event_body, &t->v);
+		await(t, &event_body);
 }
 
 /* Chunks without answers, many to a write; with `tail` (what follows the body) in the last one. */
@@ -135,65 +135,135 @@ static void tell_chunks(struct talk *t, struct str body, const struct buf *macro
 /* An empty body is not sent at all: libmilter would drop the connection. */
 static bool wants_body(const struct talk *t)
 {
-	return (t->f->protocol & WITHOUT_BODY) == 0 && t->mod->m->body.n > 0;
+	return (t->f->protocol & WITHOUT_BODY) == 0 && t->run->m->body.n > 0;
 }
 
 static void tell_body(struct talk *t)
 {
-	struct str body = t->mod->m->body;
+	struct str body = t->run->m->body;
 	struct buf macros = { 0 };
 
 	if (!wants_body(t))
 		return;
-	macros_put(t->s, t->f, &event_body, &macros);
+	macros_put(t->run->s, t->f, &event_body, &macros);
 	for (; body.n > 0 && !over(t) && filter_hears(t->f, &event_body); body = str_skip(body, PACKET_CHUNK))
 		tell_chunk(t, str_sub(body, 0, PACKET_CHUNK), &macros);
 	buf_done(&macros);
 }
 
-/* Modifications, any number, then one final reply. Nothing here is bounded by count: each is carried out and forgotten; the client's
- * patience bounds the time. */
-static void end_answer(struct talk *t)
+/* While the client still sends: what has come, in the same chunks as ever. The buffer grows under our feet whenever we wait, so a chunk is
+ * copied out of it first. */
+static void tell_stream(struct talk *t)
 {
-	struct reply r;
+	bool silent = (t->f->protocol & NR_BODY) != 0, wanted = (t->f->protocol & WITHOUT_BODY) == 0;
+	struct buf macros = { 0 };
 
-	for (;;) {
-		int done;
+	if (wanted)
+		macros_put(t->run->s, t->f, &event_body, &macros);
+	while (!over(t)) {
+		size_t n = t->pending.n < PACKET_CHUNK ? t->pending.n : PACKET_CHUNK;
 
-		if (filter_read(t->s, t->f, &event_eom, &r) < 0)
-			break;
-		if (r.command == 'p')
+		if (n < PACKET_CHUNK && !t->run->whole) {
+			run_wait(t->run);
 			continue;
-		done = modifier_apply(t->mod, t->f, &r);
-		if (t->f->state == FILTER_FAILED)
+		}
+		if (n == 0)
 			break;
-		if (done != 0)
-			continue;
-		modifier_finish(t->mod);
-		if (filter_final(t->s, t->f, &event_eom, &r, &t->v))
-			return;
-		log_warn("milter %s: unexpected filter response %s after event SMFIC_BODYEOB", t->f->set->endpoint, reply_name(r.command));
-		filter_fail(t->f);
-		break;
+		if (wanted && filter_hears(t->f, &event_body)) {
+			buf_add(&t->f->out, buf_str(&macros));
+			packet_head(&t->f->out, 'B', n);
+			buf_addn(&t->f->out, t->pending.p, n);
+			if (filter_flush(t->f, &event_body) < 0)
+				t->v = t->f->standing;
+			else if (!silent)
+				await(t, &event_body);
+		}
+		buf_consume(&t->pending, n);
+		run_changed(t->run);
 	}
+	buf_done(&macros);
+}
+
+/* ---- the end ---- */
+
+static bool is_final(char command)
+{
+	return str_chr(STR("acdrsty4"), command) >= 0;
+}
+
+static void out_of_place(struct talk *t, char command)
+{
+	log_warn("milter %s: unexpected filter response %s after event SMFIC_BODYEOB", t->f->set->endpoint, reply_name(command));
+	filter_fail(t->f);
 	t->v = t->f->standing;
+}
+
+/* Modifications, any number, then the final reply: kept until that is there, so that a filter that breaks off has changed nothing. */
+static void collect(struct talk *t)
+{
+	struct reply r = { .command = 'p' };
+
+	while (!is_final(r.command)) {
+		enum request what = REQUEST_NONE;
+
+		t->awaiting = true;
+		if (filter_read(t->f, &event_eom, &r) == 0 && r.command != 'p')
+			what = modifier_check(&t->mod, t->f, &r);
+		t->awaiting = false;
+		if (t->f->state == FILTER_OPEN && what == REQUEST_NONE && r.command != 'p' && !is_final(r.command))
+			out_of_place(t, r.command);
+		if (t->f->state != FILTER_OPEN) {
+			t->v = t->f->standing;
+			return;
+		}
+		if (what == REQUEST_KEEP && t->changes.n > CHANGES_MAX + t->run->m->body_max) {
+			log_warn("milter %s: more changes to one message than a message could hold", t->f->set->endpoint);
+			filter_fail(t->f);
+			t->v = t->f->standing;
+			return;
+		}
+		if (what == REQUEST_KEEP) {
+			buf_addc(&t->changes, r.command);
+			packet_str(&t->changes, buf_str(&t->f->in));
+		}
+	}
+	filter_final(t->run->s, t->f, &event_eom, &r, &t->v);
+}
+
+static void make_changes(struct talk *t)
+{
+	struct str rest = buf_str(&t->changes);
+
+	while (rest.n > 0) {
+		char command = rest.p[0];
+		struct str payload;
+		struct reply r;
+
+		rest = str_skip(rest, 1);
+		packet_get_str(&rest, &payload);
+		reply_parse(command, payload, &r); /* has been read once: cannot fail */
+		modifier_apply(&t->mod, t->f, &r);
+	}
+	modifier_finish(&t->mod);
 }
 
 /* When neither body nor end wait for anything in between they leave together. */
 static void tell_body_and_end(struct talk *t)
 {
-	bool together = wants_body(t) && (t->f->protocol & NR_BODY) != 0 && t->f->skipped != 'B';
+	bool together = !t->streams && run_may_end(t) && wants_body(t) && (t->f->protocol & NR_BODY) != 0 && t->f->skipped != 'B';
 	struct buf tail = { 0 }, macros = { 0 };
 
-	if (!together)
+	if (!together && !t->streams)
 		tell_body(t);
+	while (!over(t) && !run_may_end(t))
+		run_wait(t->run);
 	if (over(t))
 		return;
-	macros_put(t->s, t->f, &event_eom, &tail);
+	macros_put(t->run->s, t->f, &event_eom, &tail);
 	packet_simple(&tail, 'E');
 	if (together) {
-		macros_put(t->s, t->f, &event_body, &macros);
-		tell_chunks(t, t->mod->m->body, &macros, &tail);
+		macros_put(t->run->s, t->f, &event_body, &macros);
+		tell_chunks(t, t->run->m->body, &macros, &tail);
 	} else {
 		buf_add(&t->f->out, buf_str(&tail));
 		if (filter_flush(t->f, &event_eom) < 0)
@@ -203,57 +273,20 @@ static void tell_body_and_end(struct talk *t)
 	buf_done(&tail);
 	t->f->skipped = 0;
 	if (!over(t))
-		end_answer(t);
+		collect(t);
 }
 
-static void tell_content(struct talk *t)
+void talk_content(struct talk *t)
 {
 	tell_headers(t);
 	if (!over(t))
 		tell_eoh(t);
+	if (!over(t) && t->streams)
+		tell_stream(t);
 	if (!over(t))
 		tell_body_and_end(t);
-}
-
-/* The message is to be held because a filter could not look at it. */
-static void hold(struct modifier *mod)
-{
-	struct err e = ERR_INIT;
-
-	if (mod->m->quarantine(mod->m->ctx, STR("default_action"), &e) < 0 && mod->e.kind == ERR_NONE)
-		mod->e = e;
-}
-
-/* A change that could not be made: our own trouble, or the changed message is too large. */
-static void refuse_for_error(struct milter_session *s, const struct modifier *mod, struct verdict *v)
-{
-	v->kind = MILTER_REPLY;
-	v->code = mod->e.code.smtp != 0 ? mod->e.code : CODE(451, 4, 3, 0);
-	buf_clear(&s->text);
-	buf_addz(&s->text, mod->e.text);
-	v->text = buf_str(&s->text);
-}
-
-void milter_content(struct milter_session *s, struct milter_mail *m, struct milter_answer *out)
-{
-	struct verdict v = { .kind = s->discarded ? MILTER_DISCARD : MILTER_GO_ON, .text = STR_NONE };
-	struct filter *f = NULL;
-
-	for (size_t i = 0; i < s->count && v.kind == MILTER_GO_ON; i++) {
-		struct modifier mod = { .m = m };
-		struct talk t = { .s = s, .f = &s->filters[i], .mod = &mod };
-
-		f = t.f;
-		if (f->state == FILTER_DONE || f->state == FILTER_FAILED)
-			t.v = f->standing;
-		else
-			tell_content(&t);
-		if (t.v.hold)
-			hold(&mod);
-		if (mod.e.kind != ERR_NONE && (t.v.kind == MILTER_GO_ON || t.v.kind == MILTER_DISCARD))
-			refuse_for_error(s, &mod, &t.v);
-		buf_done(&mod.body);
-		v = t.v;
-	}
-	session_answer(s, f, &v, out);
+	while (!run_turn(t) && !t->cut)
+		run_wait(t->run);
+	if (t->v.kind == MILTER_GO_ON && !t->cut)
+		make_changes(t);
 }

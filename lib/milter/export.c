@@ -7,8 +7,7 @@
 #include "lib/base/mem.h"
 #include "lib/milter/filter.h"
 
-#define EXPORT_MAGIC 0x4d4c5431u /* "MLT1" */
-#define FILTERS_MAX 64
+#define EXPORT_MAGIC 0x4d4c5432u /* "MLT2" */
 #define NO_FD UINT32_MAX
 
 enum { FLAG_HELO = 1, FLAG_MAIL = 2, FLAG_DISCARDED = 4 };
@@ -73,6 +72,9 @@ static void put_settings(struct buf *b, const struct milter_settings *set)
 	packet_u32(b, short_ms(set->command_ms));
 	packet_u32(b, short_ms(set->content_ms));
 	packet_u32(b, set->on_failure);
+	packet_u32(b, short_ms(set->budget_ms));
+	packet_u32(b, set->group);
+	packet_u32(b, set->shadow);
 }
 
 static void put_verdict(struct buf *b, const struct verdict *v)
@@ -92,6 +94,8 @@ static void put_filter(struct buf *b, const struct filter *f, uint32_t fd)
 	packet_u32(b, f->state);
 	packet_u32(b, f->version);
 	packet_u32(b, f->protocol);
+	packet_u32(b, f->actions);
+	packet_u32(b, short_ms(f->spent_us / 1000));
 	packet_u32(b, (unsigned char)f->skipped);
 	for (size_t i = 0; i < CONTENT_STAGES; i++)
 		put_optional(b, f->macros[content_stages[i]]);
@@ -171,6 +175,9 @@ static void get_settings(struct import *in, struct milter_settings *set)
 	set->command_ms = get_u32(in, INT32_MAX);
 	set->content_ms = get_u32(in, INT32_MAX);
 	set->on_failure = get_u32(in, MILTER_SHUTDOWN);
+	set->budget_ms = get_u32(in, INT32_MAX);
+	set->group = get_u32(in, FILTERS_MAX);
+	set->shadow = get_u32(in, 1) != 0;
 }
 
 static void get_verdict(struct import *in, struct verdict *v)
@@ -195,6 +202,8 @@ static void get_filter(struct import *in, struct filter *f, const int *fds, size
 	f->state = get_u32(in, FILTER_FAILED);
 	f->version = get_u32(in, UINT32_MAX);
 	f->protocol = get_u32(in, UINT32_MAX);
+	f->actions = get_u32(in, ACTION_ALL);
+	f->spent_us = (int64_t)get_u32(in, INT32_MAX) * 1000;
 	f->skipped = (char)get_u32(in, 255);
 	for (size_t i = 0; i < CONTENT_STAGES; i++)
 		f->macros[content_stages[i]] = get_optional(in);
@@ -296,7 +305,7 @@ static void get_state(struct import *in, struct filter *f)
 	f->state = state;
 	f->skipped = skipped;
 	f->standing = standing;
-	if (state == FILTER_FAILED || state == FILTER_DONE)
+	if (state == FILTER_FAILED || state == FILTER_DONE || state == FILTER_NEW)
 		filter_close(f);
 }
 

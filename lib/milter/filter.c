@@ -16,11 +16,6 @@ const struct event event_eoh = { 'N', "SMFIC_EOH", MILTER_EOH, WITHOUT_EOH, NR_E
 const struct event event_body = { 'B', "SMFIC_BODY", MILTER_EOM, WITHOUT_BODY, NR_BODY, 0, true, false };
 const struct event event_eom = { 'E', "SMFIC_BODYEOB", MILTER_EOM, 0, 0, 0, true, false };
 
-void filter_standing(const struct filter *f, struct verdict *v)
-{
-	*v = f->standing;
-}
-
 /* A verdict at connect or helo is one on the whole session: the filter is not asked again. */
 static void finish_session(struct milter_session *s, struct filter *f, const struct verdict *v)
 {
@@ -35,17 +30,23 @@ static void refuse(struct verdict *v, enum milter_verdict kind, struct code code
 	*v = (struct verdict){ .kind = kind, .code = code, .text = text };
 }
 
-static bool replycode(struct milter_session *s, struct filter *f, struct str text, struct verdict *v)
+static void replycode(struct filter *f, struct str text, struct verdict *v)
 {
-	buf_clear(&s->text);
-	if (!reply_text_parse(text, &v->code, &s->text)) {
+	buf_clear(&f->text);
+	if (!reply_text_parse(text, &v->code, &f->text)) {
 		log_warn("milter %s: malformed reply: %.*s", f->set->endpoint, STRF(text));
 		filter_misconfigured(f);
 		*v = f->standing;
-		return true;
+		return;
 	}
-	refuse(v, v->code.smtp == 421 ? MILTER_HANGUP : MILTER_REPLY, v->code, buf_str(&s->text));
-	return true;
+	refuse(v, v->code.smtp == 421 ? MILTER_HANGUP : MILTER_REPLY, v->code, buf_str(&f->text));
+}
+
+static void record(struct filter *f, const struct event *ev, char said, struct code code)
+{
+	f->said = said;
+	f->said_at = ev->command;
+	f->said_code = code;
 }
 
 static void accepted(struct milter_session *s, struct filter *f, const struct event *ev, struct verdict *v)
@@ -67,6 +68,7 @@ static void discard(struct filter *f, const struct event *ev, struct verdict *v)
 bool filter_final(struct milter_session *s, struct filter *f, const struct event *ev, const struct reply *r, struct verdict *v)
 {
 	*v = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+	record(f, ev, r->command, CODE(0, 0, 0, 0));
 	switch (r->command) {
 	case 'c':
 		return true;
@@ -89,7 +91,9 @@ bool filter_final(struct milter_session *s, struct filter *f, const struct event
 		refuse(v, MILTER_HANGUP, CODE(421, 4, 7, 0), STR("Server closing connection"));
 		break;
 	case 'y':
-		replycode(s, f, r->a, v);
+		replycode(f, r->a, v);
+		if (f->state != FILTER_FAILED)
+			record(f, ev, 'y', v->code);
 		break;
 	default:
 		return false;
@@ -105,7 +109,7 @@ void filter_answer(struct milter_session *s, struct filter *f, const struct even
 	bool hold = false;
 
 	for (;;) {
-		if (filter_read(s, f, ev, &r) < 0) {
+		if (filter_read(f, ev, &r) < 0) {
 			*v = f->standing;
 			return;
 		}
@@ -135,25 +139,49 @@ bool filter_hears(struct filter *f, const struct event *ev)
 	return true;
 }
 
-void filter_tell(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload, struct verdict *v)
+void filter_new_message(struct filter *f)
 {
-	*v = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+	f->spent_us = 0;
+	f->said = 0;
+	f->until = 0;
+	buf_clear(&f->changed);
+}
+
+bool filter_say(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload)
+{
+	f->now = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
 	if (f->state == FILTER_DONE || f->state == FILTER_FAILED)
-		*v = f->standing;
+		f->now = f->standing;
 	if (!filter_hears(f, ev))
-		return;
+		return false;
 	macros_put(s, f, ev, &f->out); /* also when the event itself is unwanted: later stages may look at them */
 	if ((f->protocol & ev->no) != 0)
-		return;
+		return false;
 	packet_head(&f->out, ev->command, payload.n);
 	buf_add(&f->out, payload);
-	if ((f->protocol & ev->nr) != 0) {
-		if (f->out.n > OUT_MAX && filter_flush(f, ev) < 0)
-			*v = f->standing;
-		return;
-	}
+	if ((f->protocol & ev->nr) != 0 && f->out.n <= OUT_MAX)
+		return false;
 	if (filter_flush(f, ev) < 0)
-		*v = f->standing;
-	else
+		f->now = f->standing;
+	return f->state == FILTER_OPEN && (f->protocol & ev->nr) == 0;
+}
+
+void filter_tell(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload, struct verdict *v)
+{
+	if (filter_say(s, f, ev, payload))
 		filter_answer(s, f, ev, v);
+	else
+		*v = f->now;
+	filter_shadow(f, ev, v);
+}
+
+/* What it would have ended goes on without it: it does not hear of this message any more, unless it was about one recipient. */
+void filter_shadow(struct filter *f, const struct event *ev, struct verdict *v)
+{
+	if (!f->set->shadow || (v->kind == MILTER_GO_ON && !v->hold))
+		return;
+	*v = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+	f->standing = *v;
+	if (f->state == FILTER_OPEN && ev != &event_rcpt && ev != &event_unknown)
+		f->state = FILTER_PASSED;
 }

@@ -3,9 +3,13 @@
 #ifndef GATEPOST_LIB_MILTER_FILTER_H
 #define GATEPOST_LIB_MILTER_FILTER_H
 
+#include "lib/base/clock.h"
 #include "lib/milter/codec.h"
 #include "lib/milter/milter.h"
+#include "lib/net/fiber.h"
 #include "lib/net/stream.h"
+
+#define FILTERS_MAX 64 /* in one chain */
 
 enum { /* action word of the negotiation */
 	ACTION_ADDHDRS = 0x1,
@@ -45,7 +49,7 @@ enum { /* protocol word */
 };
 
 enum filter_state {
-	FILTER_NEW, /* not connected yet */
+	FILTER_NEW, /* not connected yet, or no more: the next message finds a new connection */
 	FILTER_OPEN,
 	FILTER_PASSED, /* accepted this message: hears nothing more until the next ABORT */
 	FILTER_DONE, /* gave a verdict on the whole session; closed */
@@ -64,11 +68,23 @@ struct filter {
 	struct stream *io;
 	enum filter_state state;
 	unsigned version; /* negotiated */
-	uint32_t protocol;
+	uint32_t protocol, actions; /* actions: negotiated, less what "changes=" forbids */
 	char skipped; /* SMFIR_SKIP: no more events of this command until another one was sent */
 	const char *macros[MILTER_STAGES]; /* lists the filter asked for; NULL: the configured one */
 	struct verdict standing; /* DONE, FAILED: answer to every event */
+	struct verdict now; /* answer to the event under way */
 	struct buf out; /* packets not written yet: they leave with the next one that needs an answer */
+	struct buf in; /* payload of the reply being read */
+	struct buf text; /* of the verdict just given */
+	bool dropped; /* its connection was cut on purpose: no failure of its own */
+	int64_t until; /* no wait lasts longer; 0: any */
+	/* what is recorded of the message under way */
+	int64_t spent_us; /* waited for it */
+	int64_t wait_us; /* the last wait alone */
+	char said; /* last verdict, by reply; '!' failed, 'x' cut short; 0: none yet */
+	struct code said_code;
+	char said_at; /* command it was the answer to */
+	struct buf changed; /* "+X-A,body" */
 };
 
 struct milter_session {
@@ -81,8 +97,7 @@ struct milter_session {
 	const struct str *known; /* imported macro values: name, value, name, value ... */
 	size_t known_count; /* pairs */
 	bool helo_seen, in_mail, discarded;
-	struct buf text; /* of the current answer */
-	struct buf in; /* payload of the reply being read */
+	struct buf connect, helo; /* payloads, for a filter that joins later */
 };
 
 struct event { /* one command of the protocol */
@@ -100,22 +115,28 @@ extern const struct event event_connect, event_helo, event_mail, event_rcpt, eve
 
 /* filter.c: one event to one filter, with its macros; *v is its verdict (MILTER_GO_ON when it has none). Suspends. */
 void filter_tell(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload, struct verdict *v);
-/* The same in parts, for content: may this event be sent; put its macros; read the answer. */
-bool filter_hears(struct filter *f, const struct event *ev);
+/* The same in two parts: say it (true: an answer will come; else the verdict is in f->now), and read the answer. */
+bool filter_say(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload);
 void filter_answer(struct milter_session *s, struct filter *f, const struct event *ev, struct verdict *v);
+/* May this event be sent at all? */
+bool filter_hears(struct filter *f, const struct event *ev);
+void filter_new_message(struct filter *f); /* what is recorded begins anew */
+/* A shadow is recorded, not obeyed: *v becomes MILTER_GO_ON. */
+void filter_shadow(struct filter *f, const struct event *ev, struct verdict *v);
 /* What a reply that ends an event means. False: it is none of those. */
 bool filter_final(struct milter_session *s, struct filter *f, const struct event *ev, const struct reply *r, struct verdict *v);
-void filter_standing(const struct filter *f, struct verdict *v); /* verdict of a filter that is DONE or FAILED */
 
 /* io.c: 0, or -1 after the filter was put into FILTER_FAILED and the reason was logged. */
 int filter_flush(struct filter *f, const struct event *ev);
 int filter_writev(struct filter *f, const struct event *ev, const struct iovec *iov, int count);
-int filter_read(struct milter_session *s, struct filter *f, const struct event *ev, struct reply *r);
+int filter_read(struct filter *f, const struct event *ev, struct reply *r);
 void filter_close(struct filter *f);
 /* Communication failed (or: the filter talks nonsense): close, and let the default action stand. */
 int filter_fail(struct filter *f);
 /* The filter's request cannot be carried out: that is an error of configuration. */
 int filter_misconfigured(struct filter *f);
+/* Nobody waits for its answer any more: cut the connection under whoever reads from it now. */
+void filter_drop(struct filter *f);
 void filter_lost(struct filter *f); /* our own doing: refuse temporarily whatever the default action is */
 
 /* negotiate.c: connect and agree on options. 0, or -1 as above. Suspends. */
@@ -127,18 +148,33 @@ const char *macros_list(const struct milter_session *s, const struct filter *f, 
 bool macro_value(struct milter_session *s, struct str name, struct str *value);
 struct str macro_word(struct str *list); /* next name, without braces; empty: no more */
 
-/* modify.c: carry out one modification request. 1: done; 0: not such a request; -1: f is now misconfigured, or *e has why the mail cannot
- * be taken (e->kind set). */
-struct modifier {
+/* modify.c */
+struct modifier { /* the changes one filter makes to one message */
 	struct milter_mail *m;
+	struct header seen; /* the header as this filter knows it, with its own changes: what its positions mean */
+	bool own_view; /* seen is a copy; else it is m->header itself */
 	struct buf body; /* replacement under way */
-	bool replacing, replaced;
+	size_t body_size;
+	bool replaces;
+	char last; /* request before this one */
 	struct err e; /* first failure; kind ERR_NONE: none */
 };
-int modifier_apply(struct modifier *mod, struct filter *f, const struct reply *r);
+void modifier_begin(struct modifier *mod, struct milter_mail *m, bool own_view);
+struct header *modifier_seen(struct modifier *mod);
+enum request { REQUEST_FAILED = -1, REQUEST_NONE, REQUEST_KEEP, REQUEST_DROP };
+/* May f ask for this? FAILED: no, and f has failed now; NONE: it is no modification; KEEP: to be carried out when the filter has agreed to
+ * the message; DROP: it will not be (a shadow, or the message is lost already). */
+enum request modifier_check(struct modifier *mod, struct filter *f, const struct reply *r);
+/* Carry it out. What goes wrong is our own trouble: mod->e. Suspends. */
+void modifier_apply(struct modifier *mod, struct filter *f, const struct reply *r);
 void modifier_finish(struct modifier *mod); /* hand a replaced body over */
 
-/* session.c */
-void session_answer(struct milter_session *s, const struct filter *f, const struct verdict *v, struct milter_answer *out);
+/* endpoint.c: what this process remembers of a filter over sessions. */
+bool endpoint_resting(const struct milter_settings *set); /* it made us wait too often: not asked now */
+void endpoint_failed(const struct milter_settings *set, int64_t waited_us);
+void endpoint_worked(const struct milter_settings *set);
+
+/* stages.c */
+void session_answer(const struct filter *f, const struct verdict *v, struct milter_answer *out);
 
 #endif

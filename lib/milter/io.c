@@ -1,7 +1,7 @@
 /* lib/milter/io.c - bytes to and from one filter, each wait within the filter's timeouts, and what happens when that fails. */
 #include <stdio.h>
+#include <sys/socket.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/milter/filter.h"
 
@@ -29,9 +29,17 @@ void filter_close(struct filter *f)
 
 static int fail(struct filter *f, bool broken)
 {
-	const struct failure *fail = &failures[f->set->on_failure];
+	const struct failure *fail = &failures[f->set->shadow ? MILTER_ACCEPT : f->set->on_failure];
 
 	filter_close(f);
+	if (f->dropped) {
+		f->dropped = false;
+		f->state = FILTER_NEW;
+		f->standing = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+		return -1;
+	}
+	endpoint_failed(f->set, f->wait_us);
+	f->said = '!';
 	f->state = FILTER_FAILED;
 	f->standing = (struct verdict){ .kind = fail->kind, .hold = fail->hold, .code = broken ? fail->broken : fail->misconfigured };
 	f->standing.text = !broken                    ? STR("Server configuration problem - try again later")
@@ -50,6 +58,15 @@ int filter_misconfigured(struct filter *f)
 	return fail(f, false);
 }
 
+void filter_drop(struct filter *f)
+{
+	if (f->io == NULL)
+		return;
+	f->dropped = true;
+	f->said = 'x';
+	(void)shutdown(stream_fd(f->io), SHUT_RDWR);
+}
+
 void filter_lost(struct filter *f)
 {
 	filter_close(f);
@@ -57,21 +74,50 @@ void filter_lost(struct filter *f)
 	f->standing = (struct verdict){ .kind = MILTER_REPLY, .code = CODE(451, 4, 3, 0), .text = STR("Error: queue file write error") };
 }
 
+/* ---- waiting ---- */
+
 static int64_t event_deadline(const struct filter *f, const struct event *ev)
 {
-	return deadline_in(ev->content ? f->set->content_ms : f->set->command_ms);
+	int64_t ms = ev->content ? f->set->content_ms : f->set->command_ms, left = f->set->budget_ms - f->spent_us / 1000;
+
+	if (f->set->budget_ms > 0 && left < ms)
+		ms = left > 0 ? left : 0;
+	return f->until > 0 ? deadline_min(deadline_in(ms), f->until) : deadline_in(ms);
 }
+
+/* Count what a wait that began then took. */
+static void charge(struct filter *f, int64_t began_us)
+{
+	f->wait_us = clock_mono_us() - began_us;
+	f->spent_us += f->wait_us;
+}
+
+/* Whose patience ended, when it was not that of the filter's own timeout. */
+static const char *limit(const struct filter *f, int result)
+{
+	if (result != STREAM_TIMEOUT)
+		return "";
+	if (f->set->budget_ms > 0 && f->spent_us / 1000 >= f->set->budget_ms)
+		return " (its budget for a message is used up)";
+	return f->until > 0 && clock_mono_ms() >= f->until ? " (milter_message_time_limit)" : "";
+}
+
+/* ---- writing ---- */
 
 static int write_failed(struct filter *f, const struct event *ev, int result)
 {
-	log_warn("milter %s: can't write %s packet: %s", f->set->endpoint, ev->name, stream_strerror((enum stream_result)result, f->io));
+	if (!f->dropped)
+		log_warn("milter %s: can't write %s packet: %s%s", f->set->endpoint, ev->name,
+			stream_strerror((enum stream_result)result, f->io), limit(f, result));
 	return filter_fail(f);
 }
 
 int filter_writev(struct filter *f, const struct event *ev, const struct iovec *iov, int count)
 {
+	int64_t began = clock_mono_us();
 	int r = stream_writev(f->io, iov, count, event_deadline(f, ev));
 
+	charge(f, began);
 	if (r < 0)
 		return write_failed(f, ev, r);
 	if (f->out.cap > OUT_KEEP)
@@ -87,10 +133,13 @@ int filter_flush(struct filter *f, const struct event *ev)
 	return f->out.n > 0 ? filter_writev(f, ev, &iov, 1) : 0;
 }
 
+/* ---- reading ---- */
+
 static int read_failed(struct filter *f, const struct event *ev, const char *what, int result)
 {
-	log_warn("milter %s: can't read %s reply packet %s: %s", f->set->endpoint, ev->name, what,
-		stream_strerror((enum stream_result)result, f->io));
+	if (!f->dropped)
+		log_warn("milter %s: can't read %s reply packet %s: %s%s", f->set->endpoint, ev->name, what,
+			stream_strerror((enum stream_result)result, f->io), limit(f, result));
 	return filter_fail(f);
 }
 
@@ -107,31 +156,39 @@ static int unexpected(struct filter *f, const struct event *ev, char command)
 	return filter_fail(f);
 }
 
-int filter_read(struct milter_session *s, struct filter *f, const struct event *ev, struct reply *r)
+static int read_packet(struct filter *f, const struct event *ev, char *command)
 {
-	int64_t deadline = event_deadline(f, ev);
-	unsigned char head[PACKET_HEAD];
-	char command;
+	int64_t deadline = event_deadline(f, ev), began = clock_mono_us();
+	unsigned char head[PACKET_HEAD] = { 0 };
 	size_t n;
 	int result = stream_read_full(f->io, head, 4, deadline);
 
+	charge(f, began);
 	if (result < 0)
 		return read_failed(f, ev, "header", result);
-	head[4] = 0;
-	if (!packet_head_parse(head, &n, &command)) {
+	if (!packet_head_parse(head, &n, command)) {
 		log_warn("milter %s: unreasonable packet length: %u > %u", f->set->endpoint, packet_length(head), PACKET_REPLY_MAX);
 		return filter_fail(f);
 	}
-	result = stream_read_full(f->io, &command, 1, deadline);
+	result = stream_read_full(f->io, command, 1, deadline);
 	if (result == 0) {
-		buf_clear(&s->in);
-		buf_reserve(&s->in, n);
-		result = n > 0 ? stream_read_full(f->io, s->in.p, n, deadline) : 0;
+		buf_clear(&f->in);
+		buf_reserve(&f->in, n);
+		result = n > 0 ? stream_read_full(f->io, f->in.p, n, deadline) : 0;
 	}
 	if (result < 0)
 		return read_failed(f, ev, "data", result);
-	s->in.n = n;
-	if (!reply_parse(command, str_n(s->in.p, n), r))
+	f->in.n = n;
+	return 0;
+}
+
+int filter_read(struct filter *f, const struct event *ev, struct reply *r)
+{
+	char command;
+
+	if (read_packet(f, ev, &command) < 0)
+		return -1;
+	if (!reply_parse(command, buf_str(&f->in), r))
 		return unexpected(f, ev, command);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
 #include "lib/base/str.h"
+#include "lib/conf/conf.h"
 #include "lib/mail/header.h"
 
 enum milter_default { MILTER_ACCEPT, MILTER_REJECT, MILTER_TEMPFAIL, MILTER_QUARANTINE, MILTER_SHUTDOWN };
@@ -24,6 +25,14 @@ struct milter_settings { /* one filter as configured; process lifetime */
 	enum milter_default on_failure;
 	unsigned version; /* 2, 3, 4, 6 */
 	bool no_header_reply; /* never wait for answers to headers (milter_protocol = N, no_header_reply) */
+	/* beyond Postfix */
+	int64_t budget_ms; /* all waits for one message together; 0: only the timeouts above count */
+	int64_t breaker_ms; /* after breaker_failures failures in a row the filter is not asked for so long; 0: always asked */
+	unsigned breaker_failures;
+	unsigned group; /* members of one "parallel { }" group have the same number; 0: none */
+	uint32_t forbidden; /* action bits it may not use whatever it negotiates ("changes=" names the others) */
+	bool shadow; /* asked and recorded, never obeyed */
+	bool keep; /* its connections may serve one client after the other (SMFIC_QUIT_NC) */
 };
 
 struct milter_chain { /* smtpd_milters or non_smtpd_milters, parsed; process lifetime */
@@ -74,8 +83,12 @@ struct milter_session;
 bool milter_default_parse(struct str word, enum milter_default *out);
 /* milter_protocol: "6", "6, no_header_reply". False: bad. */
 bool milter_protocol_parse(struct str words, unsigned *version, bool *no_header_reply);
-/* Parse the main.cf list: endpoints, "{ endpoint, connect_timeout=5s, default_action=accept, ... }". defaults: the milter_* parameters. */
+/* Parse the main.cf list: endpoints, "{ endpoint, connect_timeout=5s, default_action=accept, ... }", and "parallel { ... }" around members
+ * of either kind. defaults: the milter_* parameters. */
 int milter_chain_parse(struct arena *a, const char *value, const struct milter_settings *defaults, struct milter_chain *out, struct err *e);
+
+/* The milter_* parameters. 0, or -1 with *e. */
+int milter_settings_load(const struct conf *c, struct milter_settings *defaults, struct milter_macros *macros, struct err *e);
 
 struct milter_session *milter_session_new(
 	struct arena *life, const struct milter_chain *chain, const struct milter_macros *macros, milter_macro_fn *macro, void *macro_ctx);
@@ -106,6 +119,7 @@ struct milter_mail {
 	struct header *header; /* edited in place by the library */
 	struct str body; /* CRLF lines; replaced by replace_body */
 	size_t body_max; /* largest replacement body taken; 0: no limit */
+	int64_t deadline; /* after which no filter is waited for, so that the client does not give up; DEADLINE_NEVER: none */
 	int (*change_sender)(void *ctx, struct str sender, struct str args, struct err *e);
 	int (*add_rcpt)(void *ctx, struct str rcpt, struct str args, struct err *e);
 	int (*del_rcpt)(void *ctx, struct str rcpt, struct err *e);
@@ -116,8 +130,23 @@ struct milter_mail {
 	int (*check_header)(void *ctx, struct buf *field, struct buf *before, struct err *e);
 };
 
-/* Headers .. end of message for every filter in order, each seeing what the ones before it made of the message. */
+/* Headers .. end of message for every filter. In order, each sees what the ones before it made of the message; members of a parallel group
+ * all see the same message, and what they change is put together in their order. The first objection in that order is the answer. */
 void milter_content(struct milter_session *s, struct milter_mail *m, struct milter_answer *out);
+
+/* The same while the client still sends: begun when m->header is complete. Filters whose view no earlier one may change hear header and
+ * body as they come. NULL: there is none. Suspends. */
+struct milter_run *milter_stream_begin(struct milter_session *s, struct milter_mail *m);
+/* More of the body. Waits when filters are slower than the client. Suspends. */
+void milter_stream_body(struct milter_run *r, struct str chunk);
+/* All of it was given and is m->body now; as milter_content() from here on. Suspends. */
+void milter_stream_end(struct milter_run *r, struct milter_answer *out);
+/* No message came of it. Filters that have an answer to give yet are disconnected. Suspends. */
+void milter_stream_cancel(struct milter_run *r);
+
+/* "inet:h:1 continue delay=0.102 changes=+X-A; unix:/x reject delay=0.001": what each filter said of this message, how long that took, and
+ * what it changed. Nothing for filters that were not asked. */
+void milter_report(const struct milter_session *s, struct buf *out);
 
 /* Move a session to another process: text describes filters, flags and macros, and has what was still to be written; fds (owned by s,
  * copies travel) in order, at most MILTER_FDS_MAX. */

@@ -1,5 +1,4 @@
 /* lib/milter/negotiate.c - connecting to a filter and agreeing on protocol version, actions, and which events it wants. */
-#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/milter/filter.h"
 #include "lib/net/sock.h"
@@ -44,6 +43,7 @@ static int take_options(struct milter_session *s, struct filter *f, const struct
 		return filter_fail(f);
 	}
 	f->version = o->version;
+	f->actions = o->actions & ~f->set->forbidden;
 	f->protocol = o->protocol & ~MDS_BITS & version_bits(f->set->version);
 	if (f->set->no_header_reply)
 		f->protocol |= NR_HEADER;
@@ -68,16 +68,16 @@ static int read_options(struct milter_session *s, struct filter *f)
 		return filter_fail(f);
 	}
 	if (r == 0) {
-		buf_clear(&s->in);
-		buf_reserve(&s->in, n);
-		r = n > 0 ? stream_read_full(f->io, s->in.p, n, deadline) : 0;
+		buf_clear(&f->in);
+		buf_reserve(&f->in, n);
+		r = n > 0 ? stream_read_full(f->io, f->in.p, n, deadline) : 0;
 	}
 	if (r < 0) {
 		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint,
 			stream_strerror((enum stream_result)r, f->io));
 		return filter_fail(f);
 	}
-	if (!optneg_parse(str_n(s->in.p, n), &o)) {
+	if (!optneg_parse(str_n(f->in.p, n), &o)) {
 		log_warn("milter %s: SMFIC_OPTNEG reply is too short: %zu octets", f->set->endpoint, n);
 		return filter_fail(f);
 	}
@@ -86,10 +86,15 @@ static int read_options(struct milter_session *s, struct filter *f)
 
 int filter_connect(struct milter_session *s, struct filter *f)
 {
+	int64_t began = clock_mono_us();
 	struct err e = ERR_INIT;
 	size_t at;
 
+	f->wait_us = 0;
+	if (endpoint_resting(f->set))
+		return filter_fail(f);
 	f->io = sock_connect_endpoint(str_z(f->set->endpoint), deadline_in(f->set->connect_ms), &e);
+	f->wait_us = clock_mono_us() - began;
 	if (f->io == NULL) {
 		log_warn("connect to Milter service %s: %s", f->set->endpoint, e.text);
 		return filter_fail(f);

@@ -1,7 +1,6 @@
 /* lib/milter/stages.c - a session: the filters in order, and the envelope events told to each until one objects. */
 #include "lib/milter/filter.h"
 
-#include "lib/base/clock.h"
 #include "lib/base/log.h"
 
 #define FAREWELL_MS 1000 /* the last words to a filter wait no longer than this */
@@ -10,10 +9,16 @@ static void forget(void *arg)
 {
 	struct milter_session *s = arg;
 
-	for (size_t i = 0; i < s->count; i++)
-		filter_close(&s->filters[i]);
-	buf_done(&s->text);
-	buf_done(&s->in);
+	for (size_t i = 0; i < s->count; i++) {
+		struct filter *f = &s->filters[i];
+
+		filter_close(f);
+		buf_done(&f->in);
+		buf_done(&f->text);
+		buf_done(&f->changed);
+	}
+	buf_done(&s->connect);
+	buf_done(&s->helo);
 }
 
 struct milter_session *milter_session_new(
@@ -29,14 +34,70 @@ struct milter_session *milter_session_new(
 	return s;
 }
 
-void session_answer(struct milter_session *s, const struct filter *f, const struct verdict *v, struct milter_answer *out)
+void session_answer(const struct filter *f, const struct verdict *v, struct milter_answer *out)
 {
-	(void)s; /* owns v's text */
 	*out = (struct milter_answer){ .verdict = v->kind, .code = v->code, .text = v->text, .hold = v->hold };
 	if (v->kind == MILTER_GO_ON)
 		out->text = STR_NONE;
 	else if (f != NULL)
 		out->filter = f->set->endpoint;
+}
+
+/* ---- one event, all filters ---- */
+
+/* Connect, and for a session already under way say what the filter missed of it. */
+static void join(struct milter_session *s, struct filter *f, const struct event *ev, struct verdict *v)
+{
+	*v = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+	if (filter_connect(s, f) < 0)
+		*v = f->standing;
+	else if (ev != &event_connect)
+		filter_tell(s, f, &event_connect, buf_str(&s->connect), v);
+	if (v->kind == MILTER_GO_ON && f->state == FILTER_OPEN && s->helo_seen && ev != &event_connect && ev != &event_helo)
+		filter_tell(s, f, &event_helo, buf_str(&s->helo), v);
+}
+
+/* Members of a group hear it at once, and are waited for in turn: each answer must be read, the first objection counts. */
+static struct filter *tell_group(
+	struct milter_session *s, size_t from, size_t end, const struct event *ev, struct str payload, struct verdict *v)
+{
+	struct filter *who = &s->filters[from];
+	bool awaited[FILTERS_MAX], hold = false;
+
+	for (size_t i = from; i < end; i++) {
+		struct filter *f = &s->filters[i];
+		struct verdict joined = { .kind = MILTER_GO_ON, .text = STR_NONE };
+
+		if (f->state == FILTER_NEW && (ev == &event_connect || ev == &event_mail))
+			join(s, f, ev, &joined);
+		awaited[i - from] = joined.kind == MILTER_GO_ON && filter_say(s, f, ev, payload);
+		if (joined.kind != MILTER_GO_ON)
+			f->now = joined;
+	}
+	for (size_t i = from; i < end; i++) {
+		struct filter *f = &s->filters[i];
+		struct verdict one = f->now;
+
+		if (awaited[i - from])
+			filter_answer(s, f, ev, &one);
+		filter_shadow(f, ev, &one);
+		hold |= one.hold;
+		if (v->kind == MILTER_GO_ON && one.kind != MILTER_GO_ON) {
+			*v = one;
+			who = f;
+		}
+	}
+	v->hold = hold;
+	return who;
+}
+
+static size_t group_end(const struct milter_session *s, size_t i)
+{
+	unsigned group = s->filters[i].set->group;
+
+	for (i++; i < s->count && group != 0 && s->filters[i].set->group == group; i++)
+		;
+	return i;
 }
 
 /* Tell all filters, in order, until one has another opinion than "go on". */
@@ -46,33 +107,31 @@ static void tell_all(struct milter_session *s, const struct event *ev, struct st
 	struct filter *f = NULL;
 	bool hold = false;
 
-	for (size_t i = 0; i < s->count && v.kind == MILTER_GO_ON && !s->discarded; i++) {
-		f = &s->filters[i];
-		if (ev == &event_connect && f->state == FILTER_NEW && filter_connect(s, f) < 0)
-			v = f->standing;
-		else
-			filter_tell(s, f, ev, payload, &v);
+	for (size_t i = 0; i < s->count && v.kind == MILTER_GO_ON && !s->discarded; i = group_end(s, i)) {
+		f = tell_group(s, i, group_end(s, i), ev, payload, &v);
 		hold |= v.hold;
 	}
 	if (v.kind == MILTER_DISCARD)
 		s->discarded = true;
 	v.hold = hold;
-	session_answer(s, f, &v, out);
+	session_answer(f, &v, out);
 }
+
+/* ---- events ---- */
 
 void milter_connect(struct milter_session *s, struct str name, char family, uint16_t port, struct str addr, struct milter_answer *out)
 {
-	struct buf b = { 0 };
+	struct buf *b = &s->connect;
 
-	packet_z(&b, name);
-	buf_addc(&b, family);
+	buf_clear(b);
+	packet_z(b, name);
+	buf_addc(b, family);
 	if (family != 'U') {
-		buf_addc(&b, (char)(port >> 8));
-		buf_addc(&b, (char)(port & 0xff));
-		packet_z(&b, addr);
+		buf_addc(b, (char)(port >> 8));
+		buf_addc(b, (char)(port & 0xff));
+		packet_z(b, addr);
 	}
-	tell_all(s, &event_connect, buf_str(&b), out);
-	buf_done(&b);
+	tell_all(s, &event_connect, buf_str(b), out);
 }
 
 static void put_abort(struct milter_session *s)
@@ -89,11 +148,9 @@ static void put_abort(struct milter_session *s)
 
 void milter_helo(struct milter_session *s, struct str helo, struct milter_answer *out)
 {
-	struct buf b = { 0 };
-
-	packet_z(&b, helo);
-	tell_all(s, &event_helo, buf_str(&b), out);
-	buf_done(&b);
+	buf_clear(&s->helo);
+	packet_z(&s->helo, helo);
+	tell_all(s, &event_helo, buf_str(&s->helo), out);
 	if (s->helo_seen)
 		put_abort(s); /* the state of the HELO before ends here, as filters know it from Postfix */
 	s->helo_seen = true;
@@ -122,6 +179,8 @@ static void tell_path(
 void milter_mail(struct milter_session *s, struct str sender, const struct str *args, size_t argc, struct milter_answer *out)
 {
 	s->in_mail = true;
+	for (size_t i = 0; i < s->count; i++)
+		filter_new_message(&s->filters[i]);
 	tell_path(s, &event_mail, sender, args, argc, out);
 }
 

@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
@@ -286,12 +287,24 @@ static int check_header(void *ctx, struct buf *field, struct buf *before, struct
 	return result != CHECK_DROP;
 }
 
+/* What each filter made of the message, and how long that took. */
+static void log_filters(const struct mail *x)
+{
+	struct buf b = { 0 };
+
+	milter_report(x->milters, &b);
+	if (b.n > 0)
+		log_info("%s: milters: %.*s", x->m.id, STRF(b));
+	buf_done(&b);
+}
+
 void milters_stage(struct mail *x)
 {
 	struct milter_mail m = { .ctx = x,
 		.header = &x->header,
 		.body = x->body,
 		.body_max = (size_t)set->message_limit,
+		.deadline = deadline_in(set->milter_time_ms),
 		.change_sender = change_sender,
 		.add_rcpt = add_rcpt,
 		.del_rcpt = del_rcpt,
@@ -306,6 +319,7 @@ void milters_stage(struct mail *x)
 	x->shown = &m;
 	milter_content(x->milters, &m, &a);
 	x->shown = NULL;
+	log_filters(x);
 	if (!mail_refused(x) || a.verdict == MILTER_DISCARD)
 		obey(x, "END-OF-MESSAGE", &a);
 }

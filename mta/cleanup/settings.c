@@ -139,33 +139,16 @@ static void load_content(struct arena *life, const struct conf *c)
 	loaded.any_strip = load_chars(c, "message_strip_characters", loaded.strip_chars);
 }
 
-static const char *const macro_names[MILTER_STAGES] = {
-	[MILTER_CONNECT] = "milter_connect_macros",
-	[MILTER_HELO] = "milter_helo_macros",
-	[MILTER_MAIL] = "milter_mail_macros",
-	[MILTER_RCPT] = "milter_rcpt_macros",
-	[MILTER_DATA] = "milter_data_macros",
-	[MILTER_EOH] = "milter_end_of_header_macros",
-	[MILTER_EOM] = "milter_end_of_data_macros",
-	[MILTER_UNKNOWN] = "milter_unknown_command_macros",
-};
-
 static void load_milters(struct arena *life, const struct conf *c)
 {
-	struct milter_settings defaults = { .connect_ms = conf_time_ms(c, "milter_connect_timeout"),
-		.command_ms = conf_time_ms(c, "milter_command_timeout"),
-		.content_ms = conf_time_ms(c, "milter_content_timeout") };
+	struct milter_settings defaults;
 	struct err e = ERR_INIT;
 
-	if (!milter_default_parse(str_z(conf_str(c, "milter_default_action")), &defaults.on_failure))
-		log_fatal("parameter milter_default_action: unknown action: \"%s\"", conf_str(c, "milter_default_action"));
-	if (!milter_protocol_parse(str_z(conf_str(c, "milter_protocol")), &defaults.version, &defaults.no_header_reply))
-		log_fatal("parameter milter_protocol: bad value: \"%s\"", conf_str(c, "milter_protocol"));
+	if (milter_settings_load(c, &defaults, &loaded.macros, &e) < 0)
+		log_fatal("%s", e.text);
 	if (milter_chain_parse(life, conf_str(c, "non_smtpd_milters"), &defaults, &loaded.milters, &e) < 0)
 		log_fatal("parameter non_smtpd_milters: %s", e.text);
-	for (int i = 0; i < MILTER_STAGES; i++)
-		loaded.macros.names[i] = conf_str(c, macro_names[i]);
-	loaded.macros.defaults = conf_str(c, "milter_macro_defaults");
+	loaded.milter_time_ms = conf_time_ms(c, "milter_message_time_limit");
 	loaded.milter_daemon_name = conf_str(c, "milter_macro_daemon_name");
 	loaded.milter_v = conf_str(c, "milter_macro_v");
 }

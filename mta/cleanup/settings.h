@@ -35,6 +35,7 @@ struct settings {
 	/* milters */
 	struct milter_chain milters;
 	struct milter_macros macros;
+	int64_t milter_time_ms; /* for all of them, from the end of the message */
 	const char *milter_daemon_name, *milter_v;
 };
 

@@ -198,24 +198,6 @@ static const struct macro_row {
 	{ "v", macro_version },
 };
 
-/* milter_macro_defaults: "name=value, {name}=value", for what we do not know ourselves. */
-static bool default_macro(struct str name, struct str *value)
-{
-	struct str rest = str_z(cf.milter_macro_defaults);
-
-	for (struct str w = str_word(&rest, ", \t\r\n"); w.n > 0; w = str_word(&rest, ", \t\r\n")) {
-		struct str text = w, key = str_cut(&text, '=');
-
-		if (key.n > 2 && key.p[0] == '{' && key.p[key.n - 1] == '}')
-			key = str_sub(key, 1, key.n - 2);
-		if (str_eq(key, name)) {
-			*value = text;
-			return true;
-		}
-	}
-	return false;
-}
-
 static bool macro_value(void *ctx, struct str name, struct str *value)
 {
 	struct session *s = ctx;
@@ -223,7 +205,7 @@ static bool macro_value(void *ctx, struct str name, struct str *value)
 	for (size_t i = 0; i < sizeof macro_rows / sizeof *macro_rows; i++)
 		if (str_eqz(name, macro_rows[i].name) && macro_rows[i].value(s, value))
 			return true;
-	return default_macro(name, value);
+	return false;
 }
 
 /* ---- verdicts ---- */

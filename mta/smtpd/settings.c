@@ -35,7 +35,6 @@ static const struct value_row values[] = {
 	{ "mail_name", V_STR, AT(mail_name) },
 	{ "message_size_limit", V_SIZE, AT(message_limit) },
 	{ "milter_macro_daemon_name", V_STR, AT(milter_daemon_name) },
-	{ "milter_macro_defaults", V_STR, AT(milter_macro_defaults) },
 	{ "milter_macro_v", V_STR, AT(milter_v) },
 	{ "multi_recipient_bounce_reject_code", V_INT, AT(code_multi_rcpt_bounce) },
 	{ "myhostname", V_STR, AT(myhostname) },
@@ -319,25 +318,10 @@ int settings_milter_chain(struct arena *a, const char *text, struct milter_chain
 
 static void load_milters(const struct conf *c)
 {
-	static const char *const names[MILTER_STAGES] = {
-		[MILTER_CONNECT] = "milter_connect_macros", [MILTER_HELO] = "milter_helo_macros",
-		[MILTER_MAIL] = "milter_mail_macros",       [MILTER_RCPT] = "milter_rcpt_macros",
-		[MILTER_DATA] = "milter_data_macros",       [MILTER_EOH] = "milter_end_of_header_macros",
-		[MILTER_EOM] = "milter_end_of_data_macros", [MILTER_UNKNOWN] = "milter_unknown_command_macros",
-	};
 	struct err e = ERR_INIT;
 
-	cf.milter_defaults = (struct milter_settings){
-		.connect_ms = conf_time_ms(c, "milter_connect_timeout"),
-		.command_ms = conf_time_ms(c, "milter_command_timeout"),
-		.content_ms = conf_time_ms(c, "milter_content_timeout"),
-	};
-	if (!milter_default_parse(str_z(conf_str(c, "milter_default_action")), &cf.milter_defaults.on_failure))
-		log_fatal("milter_default_action: unknown action \"%s\"", conf_str(c, "milter_default_action"));
-	if (!milter_protocol_parse(str_z(conf_str(c, "milter_protocol")), &cf.milter_defaults.version, &cf.milter_defaults.no_header_reply))
-		log_fatal("milter_protocol: bad value \"%s\"", conf_str(c, "milter_protocol"));
-	for (size_t i = 0; i < MILTER_STAGES; i++)
-		cf.milter_macros.names[i] = conf_str(c, names[i]);
+	if (milter_settings_load(c, &cf.milter_defaults, &cf.milter_macros, &e) < 0)
+		log_fatal("%s", e.text);
 	if (cf.override & OVERRIDE_NO_MILTERS)
 		return;
 	if (settings_milter_chain(cf.life, conf_str(c, "smtpd_milters"), &cf.milters, &e) < 0)

@@ -71,7 +71,6 @@ struct settings {
 	struct milter_settings milter_defaults;
 	struct milter_chain milters;
 	struct milter_macros milter_macros;
-	const char *milter_macro_defaults;
 	struct pool *cleanup, *policyd;
 	struct rewrite_client *rewrite;
 	struct arena *life; /* the process's own */

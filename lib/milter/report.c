@@ -1,0 +1,51 @@
+/* lib/milter/report.c - what filters said of a message, in words for the log. */
+#include "lib/milter/filter.h"
+
+static const struct {
+	char said;
+	const char *word;
+} words[] = {
+	{ '!', "failed" },
+	{ '4', "shutdown" },
+	{ 'a', "accept" },
+	{ 'c', "continue" },
+	{ 'd', "discard" },
+	{ 'r', "reject" },
+	{ 's', "skip" },
+	{ 't', "tempfail" },
+	{ 'x', "cut-short" },
+};
+
+static const struct event *const events[] = { &event_connect, &event_helo, &event_mail, &event_rcpt, &event_data, &event_unknown,
+	&event_header, &event_eoh, &event_body };
+
+static void add_verdict(const struct filter *f, struct buf *out)
+{
+	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+		if (words[i].said == f->said)
+			buf_addf(out, " %s", words[i].word);
+	if (f->said == 'y')
+		buf_addf(out, " reply=%d", f->said_code.smtp);
+	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+		if (events[i]->command == f->said_at)
+			buf_addf(out, " at=%s", events[i]->name + sizeof "SMFIC_" - 1);
+}
+
+void milter_report(const struct milter_session *s, struct buf *out)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		const struct filter *f = &s->filters[i];
+
+		if (f->said == 0)
+			continue;
+		if (out->n > 0)
+			buf_addz(out, "; ");
+		buf_addz(out, f->set->endpoint);
+		add_verdict(f, out);
+		buf_addf(out, " delay=%lld.%03lld", (long long)(f->spent_us / 1000000), (long long)(f->spent_us / 1000 % 1000));
+		if (f->changed.n > 0)
+			buf_addf(out, " changes=%.*s", STRF(f->changed));
+		if (f->set->shadow)
+			buf_addz(out, " (shadow)");
+	}
+}
