@@ -287,6 +287,6 @@ void talk_content(struct talk *t)
 		tell_body_and_end(t);
 	while (!run_turn(t) && !t->cut)
 		run_wait(t->run);
-	if (t->v.kind == MILTER_GO_ON && !t->cut)
+	if (t->v.kind == MILTER_GO_ON && t->f->state != FILTER_FAILED && !t->cut)
 		make_changes(t);
 }

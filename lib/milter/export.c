@@ -96,6 +96,9 @@ static void put_filter(struct buf *b, const struct filter *f, uint32_t fd)
 	packet_u32(b, f->protocol);
 	packet_u32(b, f->actions);
 	packet_u32(b, short_ms(f->spent_us / 1000));
+	packet_u32(b, (unsigned char)f->said);
+	packet_u32(b, (unsigned char)f->said_at);
+	packet_u32(b, (uint32_t)f->said_code.smtp);
 	packet_u32(b, (unsigned char)f->skipped);
 	for (size_t i = 0; i < CONTENT_STAGES; i++)
 		put_optional(b, f->macros[content_stages[i]]);
@@ -204,6 +207,9 @@ static void get_filter(struct import *in, struct filter *f, const int *fds, size
 	f->protocol = get_u32(in, UINT32_MAX);
 	f->actions = get_u32(in, ACTION_ALL);
 	f->spent_us = (int64_t)get_u32(in, INT32_MAX) * 1000;
+	f->said = (char)get_u32(in, 255);
+	f->said_at = (char)get_u32(in, 255);
+	f->said_code.smtp = (short)get_u32(in, 599);
 	f->skipped = (char)get_u32(in, 255);
 	for (size_t i = 0; i < CONTENT_STAGES; i++)
 		f->macros[content_stages[i]] = get_optional(in);
@@ -289,6 +295,7 @@ void milter_session_export_state(struct milter_session *s, struct buf *text)
 	for (size_t i = 0; i < s->count; i++) {
 		packet_u32(text, s->filters[i].state);
 		packet_u32(text, (unsigned char)s->filters[i].skipped);
+		packet_u32(text, short_ms(s->filters[i].wait_us / 1000));
 		put_verdict(text, &s->filters[i].standing);
 	}
 }
@@ -297,6 +304,7 @@ static void get_state(struct import *in, struct filter *f)
 {
 	enum filter_state state = get_u32(in, FILTER_FAILED);
 	char skipped = (char)get_u32(in, 255);
+	int64_t waited_us = (int64_t)get_u32(in, INT32_MAX) * 1000;
 	struct verdict standing;
 
 	get_verdict(in, &standing);
@@ -305,6 +313,10 @@ static void get_state(struct import *in, struct filter *f)
 	f->state = state;
 	f->skipped = skipped;
 	f->standing = standing;
+	if (state == FILTER_FAILED)
+		endpoint_failed(f->set, waited_us);
+	else
+		endpoint_worked(f->set);
 	if (state == FILTER_FAILED || state == FILTER_DONE || state == FILTER_NEW)
 		filter_close(f);
 }

@@ -42,8 +42,11 @@ static void replycode(struct filter *f, struct str text, struct verdict *v)
 	refuse(v, v->code.smtp == 421 ? MILTER_HANGUP : MILTER_REPLY, v->code, buf_str(&f->text));
 }
 
+/* The last word counts; of a shadow, the first objection, because the talk goes on after it. */
 static void record(struct filter *f, const struct event *ev, char said, struct code code)
 {
+	if (f->set->shadow && f->said != 0 && str_chr(STR("acs"), f->said) < 0)
+		return;
 	f->said = said;
 	f->said_at = ev->command;
 	f->said_code = code;

@@ -55,7 +55,7 @@ static int take_options(struct milter_session *s, struct filter *f, const struct
 /* The answer is the one packet that looks like a command, not like a reply. */
 static int read_options(struct milter_session *s, struct filter *f)
 {
-	int64_t deadline = deadline_in(f->set->command_ms);
+	int64_t deadline = deadline_in(f->set->command_ms), began = clock_mono_us();
 	unsigned char head[PACKET_HEAD];
 	struct optneg o;
 	char command;
@@ -72,6 +72,7 @@ static int read_options(struct milter_session *s, struct filter *f)
 		buf_reserve(&f->in, n);
 		r = n > 0 ? stream_read_full(f->io, f->in.p, n, deadline) : 0;
 	}
+	f->wait_us += clock_mono_us() - began;
 	if (r < 0) {
 		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint,
 			stream_strerror((enum stream_result)r, f->io));

@@ -141,6 +141,8 @@ static void talk_run(struct talk *t)
 		t->v = f->standing;
 	if (t->cut && f->state == FILTER_OPEN)
 		buf_clear(&f->out); /* whole packets of a message that ended */
+	if (f->state == FILTER_OPEN || f->state == FILTER_PASSED)
+		endpoint_worked(f->set);
 	filter_shadow(f, &event_eom, &t->v);
 	while (!run_turn(t) && !t->cut)
 		run_wait(t->run);

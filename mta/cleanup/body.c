@@ -142,7 +142,7 @@ static bool visit(struct mime_walk *w, enum mime_class what, struct str text)
 	return !stop(ed->x);
 }
 
-static bool any_question(const struct mail *x)
+bool body_questioned(const struct mail *x)
 {
 	bool checks = checks_any(CHECK_BODY) || checks_any(CHECK_MIME_HEADER) || checks_any(CHECK_NESTED_HEADER);
 
@@ -162,7 +162,7 @@ void body_stage(struct mail *x)
 		.ctx = &ed,
 		.encoding = MIME_7BIT };
 
-	if (!any_question(x))
+	if (!body_questioned(x))
 		return;
 	mime_begin(&w, &x->header);
 	mime_walk(&w, x->body);

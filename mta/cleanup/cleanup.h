@@ -45,6 +45,10 @@ struct mail { /* everything lives in .life and ends with the message */
 	bool body_edited;
 	struct milter_session *milters;
 	struct milter_mail *shown; /* what filters look at, while they do */
+	struct milter_run *run; /* filters that look while the content still comes */
+	struct str front; /* then: the header as it came, and perhaps more; body_at tells where in the content the body begins */
+	size_t body_at;
+	bool header_done; /* the header stage was passed already */
 	struct code refused; /* smtp != 0: first reason not to take the message */
 	struct str refusal;
 	bool discard; /* accept and drop */
@@ -116,11 +120,15 @@ enum check_result { CHECK_KEEP, CHECK_DROP, CHECK_CHANGED };
  * Actions on the message are carried out. Suspends. */
 enum check_result checks_run(struct mail *x, enum check_kind kind, struct str *text, struct str *before);
 bool checks_any(enum check_kind kind);
+bool body_questioned(const struct mail *x); /* will body_stage() look at it? */
 void body_stage(struct mail *x); /* mime structure, header checks in parts, body checks, strict_* rules. Suspends. */
 
 /* ---- edit.c: milters ---- */
 
 void milters_open(struct mail *x); /* from the request's sessions, or non_smtpd_milters; the latter also hear the envelope. Suspends. */
+/* More content has come and is the end of x->content.memory: filters may look at a large message before all of it is here. Suspends. */
+void milters_stream(struct mail *x, struct str piece);
+void milters_give_up(struct mail *x); /* nothing comes of what was streamed. Suspends. */
 void milters_stage(struct mail *x); /* headers to end of message. Suspends. */
 void milters_close(struct mail *x, struct buf *state); /* state: for the sender */
 

@@ -72,6 +72,7 @@ static void take_chunk(struct mail *x, struct str chunk)
 	else
 		buf_add(&c->memory, chunk);
 	c->size += c->memory.n - before;
+	milters_stream(x, str_skip(buf_str(&c->memory), before));
 	spill(x, false);
 }
 

@@ -10,6 +10,8 @@
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
 
+#define STREAM_AT 49152 /* octets of a message with which filters begin to look at it: smtpd sends less in one piece, at its end */
+
 /* ---- macros ---- */
 
 /* "localhost [127.0.0.1]" and its kin, for mail that came without SMTP; of other mail smtpd told us. */
@@ -298,26 +300,77 @@ static void log_filters(const struct mail *x)
 	buf_done(&b);
 }
 
-void milters_stage(struct mail *x)
+static struct milter_mail *show(struct mail *x)
 {
-	struct milter_mail m = { .ctx = x,
+	struct milter_mail *m = arena_alloc(x->life, sizeof *m);
+
+	*m = (struct milter_mail){ .ctx = x,
 		.header = &x->header,
-		.body = x->body,
 		.body_max = (size_t)set->message_limit,
-		.deadline = deadline_in(set->milter_time_ms),
 		.change_sender = change_sender,
 		.add_rcpt = add_rcpt,
 		.del_rcpt = del_rcpt,
 		.quarantine = quarantine,
 		.replace_body = replace_body };
+	if (checks_any(CHECK_MILTER_HEADER))
+		m->check_header = check_header;
+	return m;
+}
+
+/* The header with what may follow it in the same piece; empty: its end is not here. */
+static struct str find_front(const struct mail *x)
+{
+	struct str all = buf_str(&x->content.memory);
+
+	return x->content.fd < 0 && (str_find(all, STR("\r\n\r\n")) >= 0 || str_starts(all, STR("\r\n"))) ? all : STR_NONE;
+}
+
+/* Only when nothing that comes later can change what they see: body checks would. */
+static void begin_stream(struct mail *x)
+{
+	if (body_questioned(x) || find_front(x).n == 0)
+		return;
+	x->front = arena_dup(x->life, find_front(x)); /* the content moves as it grows */
+	header_stage(x);
+	x->header_done = true;
+	if (mail_refused(x) || x->discard)
+		return;
+	x->shown = show(x);
+	x->run = milter_stream_begin(x->milters, x->shown);
+	if (x->run != NULL)
+		milter_stream_body(x->run, x->body);
+}
+
+void milters_stream(struct mail *x, struct str piece)
+{
+	if (x->run != NULL)
+		milter_stream_body(x->run, piece);
+	else if (x->milters != NULL && !x->header_done && x->content.size >= STREAM_AT && x->content.size - piece.n < STREAM_AT)
+		begin_stream(x);
+}
+
+void milters_give_up(struct mail *x)
+{
+	if (x->run != NULL)
+		milter_stream_cancel(x->run);
+	x->run = NULL;
+}
+
+void milters_stage(struct mail *x)
+{
 	struct milter_answer a;
 
 	if (x->milters == NULL)
 		return;
-	if (checks_any(CHECK_MILTER_HEADER))
-		m.check_header = check_header;
-	x->shown = &m;
-	milter_content(x->milters, &m, &a);
+	if (x->shown == NULL)
+		x->shown = show(x);
+	x->shown->body = x->body;
+	x->shown->deadline = deadline_in(set->milter_time_ms);
+	if (x->run != NULL)
+		milter_stream_end(x->run, &a);
+	else
+		milter_content(x->milters, x->shown, &a);
+	x->run = NULL;
 	x->shown = NULL;
 	log_filters(x);
 	if (!mail_refused(x) || a.verdict == MILTER_DISCARD)

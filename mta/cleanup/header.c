@@ -46,11 +46,12 @@ static void put_field(struct mail *x, size_t at, struct str text)
 /* PREPEND actions of smtpd on top, then the Received field that says how we got it, then what the client sent. */
 static void read_header(struct mail *x)
 {
-	struct str all = content_view(x);
+	struct str all = x->front.n > 0 ? x->front : content_view(x);
 	bool missing_blank;
 	size_t at = 0;
 
-	x->body = str_skip(all, header_parse(&x->header, all, &missing_blank));
+	x->body_at = header_parse(&x->header, all, &missing_blank);
+	x->body = str_skip(all, x->body_at);
 	for (size_t i = 0; i < x->header.count; i++)
 		normalise(x, &x->header.fields[i]);
 	for (; at < x->req.prepend_count; at++)

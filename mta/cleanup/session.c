@@ -78,7 +78,9 @@ static bool going_on(const struct mail *x)
 
 static void work_on_content(struct mail *x)
 {
-	if (going_on(x))
+	if (x->header_done)
+		x->body = str_skip(content_view(x), x->body_at);
+	else if (going_on(x))
 		header_stage(x);
 	if (going_on(x))
 		body_stage(x);
@@ -86,6 +88,8 @@ static void work_on_content(struct mail *x)
 		envelope_bcc(x);
 	if (going_on(x))
 		milters_stage(x);
+	else
+		milters_give_up(x);
 	if (going_on(x))
 		envelope_redirect(x);
 	x->m.rcpts = x->rcpts.v;
@@ -158,6 +162,7 @@ static void forget(struct mail *x)
 {
 	struct buf unused = { 0 };
 
+	milters_give_up(x);
 	if (x->milters != NULL)
 		milters_close(x, &unused);
 	buf_done(&unused);

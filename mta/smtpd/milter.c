@@ -248,6 +248,17 @@ static void hold_for_filter(struct session *s)
 	s->t.hold_reason = STR("default_action");
 }
 
+/* Who said what, when the message ends here and cleanup will not tell. */
+static void log_filters(const struct session *s)
+{
+	struct buf b = { 0 };
+
+	milter_report(s->milters, &b);
+	if (b.n > 0)
+		log_info("%s: milters: %.*s", session_queue_id(s), STRF(b));
+	buf_done(&b);
+}
+
 /* 0 go on, -1 refused with s->ruling. */
 static int obey(struct session *s, const struct milter_answer *a)
 {
@@ -258,6 +269,7 @@ static int obey(struct session *s, const struct milter_answer *a)
 		return 0;
 	case MILTER_DISCARD:
 		log_verdict(s, "milter-discard", NULL, "milter triggers DISCARD action");
+		log_filters(s);
 		s->t.discard = true;
 		return 0;
 	case MILTER_REPLY:
@@ -268,6 +280,7 @@ static int obey(struct session *s, const struct milter_answer *a)
 	if (a->verdict == MILTER_HANGUP)
 		s->hangup = true;
 	log_verdict(s, "milter-reject", &s->ruling, NULL);
+	log_filters(s);
 	return -1;
 }
 
