@@ -24,13 +24,14 @@ my %foreign = (
     hiredis   => [qw(lib/net milters/common)],
     libmilter => [qw(milters/common)],
     opendkim  => [qw(milters/dkim)],
-    openssl   => [qw(lib/net milters/common)],
+    openssl   => [qw(lib/net milters/common mta/tools/gatepost)],
     spf2      => [qw(policyd)],
     unbound   => [qw(lib/net milters/common)],
     lmdb      => [qw(lib/table)],
     pcre2     => [qw(lib/table)],
     idn2      => [qw(lib/net milters/dmarc)],
     libpsl    => [qw(milters/dmarc)],
+    zlib      => [qw(mta/tools/gatepost)],
 );
 
 # Milters run a thread for each connection: these folders are safe there.

@@ -47,6 +47,8 @@ const struct param params_auth[] = {
 	{ "dmarc_org_domain", PARAM_STR, "psl", 0, 0, "",
 		"How records and organizational domains are found: psl (Public Suffix List) or treewalk (RFC 9989)" },
 	{ "dmarc_psl_file", PARAM_STR, "", 0, 0, "", "Public Suffix List to use; empty: the system's" },
+	{ "dmarc_report_from", PARAM_STR, "postmaster@$mydomain", 0, 0, "", "Contact address in aggregate reports, and their From" },
+	{ "dmarc_report_org", PARAM_STR, "$mydomain", 0, 0, "", "Who reports: a domain name" },
 	{ "dmarc_reports", PARAM_BOOL, "no", 0, 0, "", "Count mail in Redis for aggregate reports (gatepost dmarc report)" },
 	{ "dmarc_socket", PARAM_STR, "inet:127.0.0.1:8893", 0, 0, "", "Where the filter listens: inet:host:port or unix:path" },
 	{ "dmarc_spf_source", PARAM_STR, "unix:private/policyd", 0, 0, "",

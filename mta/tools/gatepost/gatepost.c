@@ -24,6 +24,8 @@ const struct verb tool_verbs[] = {
 	{ "import", verb_import, "[-v] [--json] [-w NEW_DIR] POSTFIX_DIR", "tell what a Postfix configuration means here" },
 	{ "map", verb_map, "[-q KEY] TYPE:NAME ...", "ask a table" },
 	{ "queue", verb_queue, "[--json] [--flush] [-i ID]", "show the queue" },
+	{ "dkim", verb_dkim, "genkey | testkey ...", "make or look up a DKIM key" },
+	{ "dmarc", verb_dmarc, "report [--send] [-d DAY] [-o DIR]", "write and mail aggregate reports" },
 	{ "flush", verb_flush, "[ID]", "try everything, or one message, now" },
 	{ "cat", verb_cat, "[-bhe] ID ...", "show a message of the queue" },
 	{ "sendmail", verb_sendmail, "...", "submit a message" },

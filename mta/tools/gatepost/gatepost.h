@@ -45,6 +45,8 @@ bool running_wait_end(struct tool *t, int64_t ms);
 int verb_cat(struct tool *t, int argc, char **argv);
 int verb_check(struct tool *t, int argc, char **argv);
 int verb_config(struct tool *t, int argc, char **argv);
+int verb_dkim(struct tool *t, int argc, char **argv);
+int verb_dmarc(struct tool *t, int argc, char **argv);
 int verb_flush(struct tool *t, int argc, char **argv);
 int verb_import(struct tool *t, int argc, char **argv);
 int verb_man(struct tool *t, int argc, char **argv);
