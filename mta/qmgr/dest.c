@@ -70,7 +70,7 @@ void dest_defer_all(struct dest *d, struct code code, const char *text)
 		while (!list_empty(&p->batches)) {
 			struct batch *b = LIST_OWNER(p->batches.next, struct batch, node);
 
-			list_del(&b->node);
+			sched_take(b);
 			for (size_t i = 0; i < b->count; i++)
 				recipient_defer(m, b->rcpts[i], code, arena_dup(m->life, str_z(text)));
 		}

@@ -1,10 +1,10 @@
 /* mta/qmgr/qmgr.h - what the queue manager's files share: messages being worked on, transports, destinations, and how they hang together.
  *
  *   message --< job (message x transport) --< peer (message x destination) --< batch (one delivery request)
- *   transport: ring of jobs that have something ready;  destination: peers that wait for room in its window
+ *   transport: jobs that have something ready, by age and by size;  destination: peers that wait for room in its window
  *
- * A message's jobs, peers and batches live in its arena. Fairness: a transport takes its jobs in turn, a job its peers in turn, one batch
- * each time, so a message with one recipient waits for one batch of a long list at most.
+ * A message's jobs, peers and batches live in its arena. Fairness: a transport serves its oldest job, which smaller ones may overtake with the
+ * delivery slots it earns them (sched.c); a job's peers take turns, and so do the messages that wait for a busy destination.
  */
 #ifndef GATEPOST_MTA_QMGR_QMGR_H
 #define GATEPOST_MTA_QMGR_QMGR_H
@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lib/base/arena.h"
+#include "lib/base/heap.h"
 #include "lib/base/list.h"
 #include "lib/base/map.h"
 #include "lib/conf/conf.h"
@@ -75,6 +76,7 @@ struct dest {
 	struct str key;
 	struct concurrency c;
 	unsigned busy;
+	unsigned pending; /* peers below: messages that want to go there */
 	struct list peers; /* all with batches not yet started */
 	struct list waiting; /* those of them that found no room */
 	int64_t dead_until; /* monotonic ms; 0: alive */
@@ -82,8 +84,13 @@ struct dest {
 	char *dead_text;
 };
 
+struct slots { /* preemption: <transport>_delivery_slot_... */
+	int64_t cost, loan, discount, minimum;
+};
+
 struct transport {
 	char *name;
+	struct slots slots;
 	struct feedback_rules rules;
 	size_t rcpt_limit; /* per delivery; 0: none */
 	unsigned process_limit; /* 0: none */
@@ -91,15 +98,20 @@ struct transport {
 	int64_t dest_delay_ms, delay_ms;
 	struct pool *pool;
 	struct map *dests;
-	struct list jobs; /* with a ready peer, in the order of their turn */
+	struct heap by_age, by_size; /* jobs with a ready peer */
+	struct job *overtaker; /* the one that is overtaking an older one */
 	int64_t dead_until;
 	const char *dead_text;
 };
 
 struct job {
-	struct list node;
 	struct message *msg;
 	struct transport *transport;
+	uint64_t rank; /* by age */
+	size_t left; /* batches not yet started */
+	int64_t taken; /* and those that were */
+	int64_t earned; /* for others that overtake; below zero: a debt */
+	size_t by_age, by_size; /* places in the transport's heaps */
 	struct list ready; /* peers */
 };
 
@@ -178,7 +190,11 @@ void dest_failed(struct dest *d, struct code code, struct str text);
 void dest_defer_all(struct dest *d, struct code code, const char *text);
 void dest_free_if_idle(struct dest *d);
 /* sched.c */
-void sched_ready(struct peer *p); /* p has batches: let it take part */
+void sched_init(struct transport *t);
+void sched_job(struct job *j, struct message *m, struct transport *t); /* a new one: the youngest */
+void sched_ready(struct peer *p); /* let it take part */
+void sched_add(struct peer *p, struct batch *b); /* one more, the last */
+void sched_take(struct batch *b); /* off its peer's list */
 void sched_wake(struct dest *d); /* room may have come up */
 void sched_forget(struct peer *p); /* out of all lists */
 void sched_run(struct transport *t); /* start what can be started */

@@ -130,10 +130,7 @@ static struct job *job_for(struct sorting *s, struct transport *t)
 	if (s->job_count == sizeof s->jobs / sizeof *s->jobs)
 		return NULL;
 	j = arena_alloc(s->msg->life, sizeof *j);
-	j->msg = s->msg;
-	j->transport = t;
-	list_init(&j->node);
-	list_init(&j->ready);
+	sched_job(j, s->msg, t);
 	s->jobs[s->job_count++] = j;
 	return j;
 }
@@ -176,8 +173,7 @@ static void batch_add(struct peer *p, uint32_t rcpt)
 
 	if (b == NULL || (p->job->transport->rcpt_limit > 0 && b->count >= p->job->transport->rcpt_limit)) {
 		b = p->open = arena_alloc(life, sizeof *b);
-		b->peer = p;
-		list_add_tail(&p->batches, &b->node);
+		sched_add(p, b);
 	}
 	if (b->count == b->cap) {
 		uint32_t *more;

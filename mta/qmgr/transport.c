@@ -49,6 +49,10 @@ static void read_settings(struct transport *t)
 	t->rules.cohort_limit = (double)conf_transport_int(c, t->name, "destination_concurrency_failed_cohort_limit");
 	read_feedback(t->name, "destination_concurrency_positive_feedback", &t->rules.positive);
 	read_feedback(t->name, "destination_concurrency_negative_feedback", &t->rules.negative);
+	t->slots.cost = conf_transport_int(c, t->name, "delivery_slot_cost");
+	t->slots.loan = conf_transport_int(c, t->name, "delivery_slot_loan");
+	t->slots.discount = conf_transport_int(c, t->name, "delivery_slot_discount");
+	t->slots.minimum = conf_transport_int(c, t->name, "minimum_delivery_slots");
 	t->rcpt_limit = (size_t)conf_transport_int(c, t->name, "destination_recipient_limit");
 	t->dest_delay_ms = conf_transport_time_ms(c, t->name, "destination_rate_delay");
 	t->delay_ms = conf_transport_time_ms(c, t->name, "transport_rate_delay");
@@ -72,7 +76,7 @@ struct transport *transport_get(struct str name)
 	t->pool = pool_new(buf_z(&b), POOL_IDLE_MAX, POOL_IDLE_MS, POOL_TTL_MS);
 	buf_done(&b);
 	t->dests = map_new();
-	list_init(&t->jobs);
+	sched_init(t);
 	read_settings(t);
 	map_put(qmgr.transports, name, t);
 	return t;

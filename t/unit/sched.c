@@ -25,7 +25,8 @@ static void setup(unsigned window, unsigned processes)
 	transport.process_limit = processes;
 	transport.rules = (struct feedback_rules){ { 1, FEEDBACK_FIXED }, { 1, FEEDBACK_FIXED }, window, window, 1 };
 	transport.dests = map_new();
-	list_init(&transport.jobs);
+	transport.slots = (struct slots){ .cost = 5, .loan = 3, .discount = 50, .minimum = 3 };
+	sched_init(&transport);
 	started_count = 0;
 }
 
@@ -40,10 +41,7 @@ static void message_init(struct test_message *x, struct arena *a)
 	x->m.life = a;
 	list_init(&x->m.peers);
 	list_init(&x->m.node);
-	x->job.msg = &x->m;
-	x->job.transport = &transport;
-	list_init(&x->job.node);
-	list_init(&x->job.ready);
+	sched_job(&x->job, &x->m, &transport);
 }
 
 /* count batches of x for the destination */
@@ -60,8 +58,7 @@ static void add(struct test_message *x, const char *dest, size_t count)
 	for (size_t i = 0; i < count; i++) {
 		struct batch *b = arena_alloc(x->m.life, sizeof *b);
 
-		b->peer = p;
-		list_add_tail(&p->batches, &b->node);
+		sched_add(p, b);
 	}
 	sched_ready(p);
 }
@@ -160,7 +157,7 @@ static void test_busy_does_not_block(void)
 	ok(str_eqz(started[1]->peer->dest->key, "fast.test"), "the other one is served");
 	run_dry(0);
 	is_int((long long)started_count, 5, "everything was started in the end");
-	ok(list_empty(&transport.jobs) && transport.busy == 0, "nothing is left behind");
+	ok(heap_first(&transport.by_age) == NULL && heap_first(&transport.by_size) == NULL && transport.busy == 0, "nothing is left behind");
 	map_free(transport.dests, NULL);
 	arena_free(a);
 }
@@ -188,6 +185,44 @@ static void test_growing_window(void)
 	arena_free(a);
 }
 
+/* One process; a large message is at work, `smalls` small ones come. In what order do they start? 'L' and 's'. */
+static void order(int64_t cost, int64_t loan, int64_t discount, int64_t minimum, size_t smalls, const char *want, const char *what)
+{
+	struct arena *a = arena_new("test");
+	struct test_message large, small[8];
+	struct buf got = { 0 };
+	char name[32];
+
+	setup(100, 1);
+	transport.slots = (struct slots){ cost, loan, discount, minimum };
+	message_init(&large, a);
+	add(&large, "large.test", 40);
+	sched_run(&transport);
+	for (size_t i = 0; i < smalls; i++) {
+		snprintf(name, sizeof name, "s%zu.test", i);
+		message_init(&small[i], a);
+		add(&small[i], name, 1);
+	}
+	run_dry(0);
+	for (size_t i = 0; i < started_count && got.n < strlen(want); i++)
+		buf_addc(&got, started[i]->peer->job == &large.job ? 'L' : 's');
+	is_str(buf_str(&got), str_z(want), what);
+	is_int((long long)started_count, 40 + (long long)smalls, "everything was started");
+	map_free(transport.dests, NULL);
+	buf_done(&got);
+	arena_free(a);
+}
+
+static void test_slots(void)
+{
+	order(5, 3, 50, 3, 3, "LsLLLLsLLLLLs", "a small message overtakes at once, the next ones when five batches more are done");
+	order(2, 0, 0, 3, 2, "LLsLLsLLLL", "a slot for every two batches, none on loan");
+	order(5, 0, 0, 3, 1, "LLLLLsLL", "the whole price");
+	order(5, 0, 50, 3, 1, "LLLsLLLL", "half of it on discount");
+	order(0, 3, 50, 3, 1, "LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLs", "no overtaking");
+	order(5, 3, 50, 9, 1, "LLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLLs", "not of a message that earns too little");
+}
+
 static void test_draining(void)
 {
 	struct arena *a = arena_new("test");
@@ -213,6 +248,7 @@ int main(void)
 	test_many_destinations();
 	test_busy_does_not_block();
 	test_growing_window();
+	test_slots();
 	test_draining();
 	return done_testing();
 }
