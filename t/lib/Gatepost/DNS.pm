@@ -2,7 +2,7 @@ package Gatepost::DNS;
 
 # A name server on a free loopback port that answers from a hash: { 'good.test' => { TXT => ['v=spf1 -all'], A => [...] } }. What is not there
 # does not exist. A type given as 'SERVFAIL' fails, as 'TIMEOUT' has no answer. replace(%zone) takes another zone from then on; answers of a server
-# that is to do so must not be kept by whoever asks: new(-ttl => 0).
+# that is to do so must not be kept by whoever asks: new(-ttl => 0). new(-port => 53): on that port.
 use strict;
 use warnings;
 use Gatepost::Process qw(finish);
@@ -13,7 +13,7 @@ use Storable qw(retrieve store);
 
 sub new {
     my ($class, %zone) = @_;
-    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => 0, Proto => 'udp') or die "name server: $!";
+    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => delete $zone{-port} // 0, Proto => 'udp') or die "name server: $!";
     my $ttl = delete $zone{-ttl} // 60;
     my $self = bless { port => $sock->sockport, ttl => $ttl, zone => { map { lc $_ => $zone{$_} } keys %zone } }, $class;
     (undef, $self->{file}) = tempfile('gatepost-zone.XXXXXX', TMPDIR => 1, UNLINK => 1);
