@@ -227,7 +227,7 @@ bool authres_parse(struct arena *a, struct str value, struct authres *out)
 	struct str version;
 
 	*out = (struct authres){ 0 };
-	if (!take_word(&r, is_value_char, &out->id))
+	if (!take_word(&r, is_value_char, &out->id) || out->id.n == 0)
 		return false;
 	skip(&r);
 	version = take_run(&r, is_token_char);
@@ -295,7 +295,7 @@ void authres_add_value(struct buf *out, struct str value)
 void authres_add_address(struct buf *out, struct str value)
 {
 	struct addr parts = addr_split(value);
-	bool plain = (parts.local.n > 0 || parts.domain.n == 0) && (parts.domain.n == 0 || addr_hostname_valid(parts.domain));
+	bool plain = value.n > 0 && (parts.local.n > 0 || parts.domain.n == 0) && (parts.domain.n == 0 || addr_hostname_valid(parts.domain));
 
 	for (size_t i = 0; i < parts.local.n; i++)
 		plain = plain && is_token_char(parts.local.p[i]);
