@@ -8,17 +8,18 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use Test::More;
 
+use lib dirname(abs_path(__FILE__)) . '/lib';
+use Gatepost::Root;
+
 my $top = dirname(dirname(abs_path(__FILE__)));
 plan skip_all => 'once is enough: not for the sanitizers' if ($ENV{GATEPOST_BUILD} // '') =~ /asan/;
-plan skip_all => 'needs root, for a root directory of its own' if $> != 0;
-for my $needed (qw(dpkg-buildpackage dh lintian unshare)) {
+my $lacks = Gatepost::Root->lacks;
+plan skip_all => $lacks if defined $lacks;
+for my $needed (qw(dpkg-buildpackage dh lintian)) {
     plan skip_all => "no $needed" unless grep { -x "$_/$needed" } split /:/, $ENV{PATH};
 }
 my $dir = tempdir('gatepost-package.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $dir;
-
-my $probe = "mount -t tmpfs none '$dir' && mkdir '$dir/u' '$dir/w' '$dir/m' && mount -t overlay overlay -o lowerdir=/,upperdir='$dir/u',workdir='$dir/w' '$dir/m'";
-plan skip_all => 'no overlay file systems here' if system("unshare --mount --net sh -c \"$probe\" 2>/dev/null") != 0;
 
 sub run { my $text = `$_[0] 2>&1`; return ($? >> 8, $text) }
 
@@ -32,12 +33,9 @@ is $status, 0, 'the packages build' or diag substr $said, -3000;
 is $status, 0, 'lintian finds nothing' or diag $said;
 
 # ---- use, in a root of their own ----
-mkdir "$dir/$_" for qw(layer root);
-open my $f, '>', "$dir/inside" or die $!;
-print $f <<'INSIDE';
+my $inside = <<'INSIDE';
 set -u
 cd /
-ip link set lo up
 fact() { echo "$1=$(printf %s "$2" | tr '\n' '|')"; }
 for other in postfix exim4-daemon-light; do
 	[ "$(dpkg-query -W -f '${db:Status-Status}' $other 2>/dev/null)" != installed ] || dpkg --force-depends -r $other >/dev/null 2>&1
@@ -64,23 +62,7 @@ fact kept "$(ls /etc/gatepost)"
 dpkg --force-depends -P gatepost-mta gatepost >/dev/null 2>&1; fact purge $?
 fact left "$(ls -d /etc/gatepost /var/spool/gatepost /var/lib/gatepost /usr/sbin/gatepost /usr/sbin/sendmail /usr/libexec/gatepost 2>/dev/null)"
 INSIDE
-close $f;
-my $enter = <<"OUTSIDE";
-set -e
-mount -t tmpfs none '$dir/layer'
-mkdir '$dir/layer/upper' '$dir/layer/work'
-mount -t overlay overlay -o lowerdir=/,upperdir='$dir/layer/upper',workdir='$dir/layer/work' '$dir/root'
-mount -t proc proc '$dir/root/proc'
-mount --bind /dev '$dir/root/dev'
-mkdir '$dir/root/packages'
-cp '$dir'/*.deb '$dir/inside' '$dir/root/packages/'
-mount -t tmpfs none '$dir/root/tmp'
-chroot '$dir/root' sh /packages/inside
-OUTSIDE
-open my $script, '>', "$dir/enter" or die $!;
-print $script $enter;
-close $script;
-my $facts = `unshare --mount --net --pid --fork --kill-child sh '$dir/enter' 2>$dir/errors`;
+my ($done, $facts, $errors) = Gatepost::Root->new->run($inside =~ s{/packages/}{$dir/}gr);
 my %fact = $facts =~ /^(\w+)=(.*)$/mg;
 
 my %expected = (
@@ -89,5 +71,5 @@ my %expected = (
     processes => 'gatepost', remove => 0, running => 0, kept => 'main.cf|master.cf', purge => 0, left => '',
 );
 is $fact{$_}, $expected{$_}, $_ for qw(install accounts sendmail alone manual check start submit delivered queue processes remove running kept purge left);
-diag do { local (@ARGV, $/) = "$dir/errors"; <> // '' } if !Test::More->builder->is_passing;
+diag $errors if !Test::More->builder->is_passing;
 done_testing;
