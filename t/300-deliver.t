@@ -11,7 +11,8 @@ my $sink = Gatepost::Sink->new(rcpt => { 'nobody@relay.test' => '550 5.1.1 no su
 my $down = free_port();
 my $mta = Gatepost::Test->new(
     sink    => $sink->port,
-    main_cf => { transport_maps => "inline:{ down.test=smtp:[127.0.0.1]:$down }", relay_domains => 'relay.test, down.test',
+    master_cf => 'unused unix - n n - - pipe user=no-such-user argv=/bin/true',
+    main_cf => { transport_maps => "inline:{ down.test=smtp:[127.0.0.1]:$down, unused.test=unused: }", relay_domains => 'relay.test, down.test, unused.test',
         minimal_backoff_time => '300s', maximal_backoff_time => '300s' },
 )->start;
 
@@ -52,6 +53,12 @@ subtest 'restart finds what waits' => sub {
     $mta->gatepost('queue', '--flush');
     ok $up->wait_message(qr/Subject: over night/), 'delivered after the restart';
     ok $mta->wait_empty, 'queue is empty';
+};
+
+subtest 'a row whose user does not exist' => sub {
+    plan skip_all => 'commands run as ourselves without root' if $> != 0;
+    like $mta->smtp->mail('ann@a.test', 'bob@unused.test', "Subject: waits\n\ntext\n"), qr/^250/, 'stops nothing else';
+    ok $mta->log_has(qr/to=<bob\@unused\.test>, relay=unused, .*dsn=4\.3\.5, status=deferred \(user=no-such-user: no such user or group\)/), 'its mail waits';
 };
 
 $mta->stop;

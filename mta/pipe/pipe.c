@@ -27,6 +27,7 @@ static struct {
 	const char *delimiter;
 	const char *const *env;
 	int64_t time_limit_ms;
+	bool nobody; /* the service's user does not exist: its mail waits */
 } set;
 
 /* ---- settings ---- */
@@ -39,8 +40,13 @@ static void find_user(const struct conf *c)
 
 	if (r == 0 && set.service.group != NULL)
 		r = identity_group(set.life, str_z(set.service.group), &set.who.gid, &e);
-	if (r != 0)
-		log_fatal("user=%s: %s", set.service.user, r > 0 ? "no such user or group" : e.text);
+	if (r > 0) { /* a row that came with the system and is not used must not stop everything else */
+		log_warn("service %s: user=%s: no such user or group: its mail is deferred", service_name(), set.service.user);
+		set.nobody = true;
+		return;
+	}
+	if (r < 0)
+		log_fatal("user=%s: %s", set.service.user, e.text);
 	if (set.who.uid == 0)
 		log_fatal("user=%s: commands do not run as root", set.service.user);
 	if (identity_find(set.life, str_z(conf_str(c, "mail_owner")), &owner, &e) == 0 && set.who.uid == owner.uid)
@@ -118,6 +124,8 @@ static bool acceptable(struct arena *a, const struct deliver_request *r, struct 
 {
 	uint64_t size = r->m.header_size + r->m.body_size;
 
+	if (set.nobody)
+		return refuse(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), arena_printf(a, "user=%s: no such user or group", set.service.user));
 	if (set.service.size_limit > 0 && size > set.service.size_limit)
 		return refuse(res, DELIVER_BOUNCED, CODE(0, 5, 2, 3),
 			arena_printf(a, "message size %llu exceeds size limit %llu of transport %s", (unsigned long long)size,

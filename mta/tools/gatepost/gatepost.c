@@ -126,7 +126,7 @@ void tool_print_json(struct str s)
 
 static const char *own_directory(void)
 {
-	char path[PATH_MAX];
+	static char path[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
 	char *slash;
 
@@ -135,7 +135,7 @@ static const char *own_directory(void)
 	path[n] = '\0';
 	slash = strrchr(path, '/');
 	*slash = '\0';
-	return mem_strdup(path);
+	return path;
 }
 
 static int usage(FILE *out, int status)

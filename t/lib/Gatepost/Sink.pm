@@ -8,10 +8,10 @@ use Gatepost::Process qw(free_port finish slurp spew wait_for wait_port);
 use IO::Socket::INET;
 use POSIX ();
 
-# port: fixed or free; rcpt: { 'joe@x' => '550 5.1.1 who?' }; eod: reply after the final dot; ehlo: keywords.
+# port: fixed or free; address: 127.0.0.1 unless told; rcpt: { 'joe@x' => '550 5.1.1 who?' }; eod: reply after the final dot; ehlo: keywords.
 sub new {
     my ($class, %given) = @_;
-    my $self = bless { rcpt => {}, eod => '250 2.0.0 Ok: queued', ehlo => [qw(PIPELINING 8BITMIME SMTPUTF8 DSN)], %given }, $class;
+    my $self = bless { address => '127.0.0.1', rcpt => {}, eod => '250 2.0.0 Ok: queued', ehlo => [qw(PIPELINING 8BITMIME SMTPUTF8 DSN)], %given }, $class;
     $self->{port} //= free_port();
     $self->{dir} //= tempdir('gatepost-sink.XXXXXX', TMPDIR => 1, CLEANUP => 1);
     return $self->start;
@@ -21,7 +21,7 @@ sub port { return $_[0]{port} }
 
 sub start {
     my ($self) = @_;
-    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1)
+    my $listener = IO::Socket::INET->new(LocalAddr => $self->{address}, LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1)
         or die "sink on port $self->{port}: $!";
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
