@@ -11,7 +11,7 @@ my $top = dirname(dirname(abs_path(__FILE__)));
 chdir $top or die "$top: $!";
 
 my %level = (
-    (map { ("lib/$_" => 0) } qw(base)),
+    (map { ("lib/$_" => 0) } qw(base driver)),
     (map { ("lib/$_" => 1) } qw(net mail conf)),
     (map { ("lib/$_" => 2) } qw(table queue smtp milter proto mailbox service)),
 );
@@ -27,6 +27,10 @@ my %foreign = (
     openssl   => [qw(lib/net milters/common mta/tools/gatepost)],
     spf2      => [qw(policyd)],
     unbound   => [qw(lib/net milters/common)],
+    cdb       => [qw(lib/table)],
+    ldap      => [qw(lib/driver)],
+    libpq     => [qw(lib/driver)],
+    sqlite3   => [qw(lib/driver)],
     lmdb      => [qw(lib/table)],
     pcre2     => [qw(lib/table)],
     idn2      => [qw(lib/net milters/dmarc)],

@@ -198,7 +198,8 @@ void dns_question_start(struct dns_question *q, struct str name, enum dns_type t
 	memset(q, 0, sizeof *q);
 	list_init(&q->node);
 	q->type = type;
-	check(dns.servers != NULL);
+	if (dns.servers == NULL) /* a tool's first question: the name servers of the system */
+		check(dns_init("", &(struct err)ERR_INIT) == 0);
 	if (!dns_name_text(name, &q->name, &q->bad_name)) {
 		q->state = DNS_Q_DONE;
 		return;

@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/net/fiber.h"
 #include "lib/net/run.h"
 
 #define HOOKS_MAX 8
@@ -137,6 +138,33 @@ void loop_run(void)
 void loop_stop(void)
 {
 	loop.stop = true;
+}
+
+struct call {
+	void (*fn)(void *);
+	void *arg;
+};
+
+static void run_call(void *arg)
+{
+	const struct call *c = arg;
+
+	c->fn(c->arg);
+	loop_stop();
+}
+
+void loop_call(const char *name, void (*fn)(void *), void *arg)
+{
+	struct call c = { fn, arg };
+
+	if (fiber_self() != NULL) {
+		fn(arg);
+		return;
+	}
+	if (loop.base == NULL)
+		loop_init();
+	fiber_start(name, run_call, &c);
+	loop_run();
 }
 
 /* ---- signals and hooks ---- */

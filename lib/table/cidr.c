@@ -1,5 +1,6 @@
 /* lib/table/cidr.c - cidr:file, networks in order, first match wins: cidr_table(5). */
 #include "lib/base/mem.h"
+#include "lib/table/radix.h"
 #include "lib/table/registry.h"
 #include "lib/table/rules.h"
 
@@ -31,16 +32,42 @@ static bool parse_subject(struct rule_subject *s)
 
 static int match_network(const void *compiled, struct rule_subject *s, struct err *e)
 {
+	const struct ip_net *net = compiled;
+
 	(void)e; /* cannot fail */
-	return ip_in_net(&s->ip, compiled);
+	if (s->ip.v4 != net->base.v4)
+		return RULE_NEITHER;
+	return ip_in_net(&s->ip, net);
 }
 
-static const struct rule_engine engine = { cut_network, compile_network, parse_subject, match_network, mem_free };
-
-static void *cidr_parse(const char *file, struct str text, struct err *e)
+static void *index_new(void)
 {
-	(void)e; /* a bad rule costs itself, not the table */
-	return rules_parse(&engine, file, text);
+	return radix_new();
+}
+
+static void index_add(void *index, const void *compiled, size_t number)
+{
+	radix_add(index, compiled, (uint32_t)number);
+}
+
+static size_t index_find(const void *index, const struct rule_subject *s)
+{
+	uint32_t found = radix_find(index, &s->ip);
+
+	return found == RADIX_NONE ? SIZE_MAX : found;
+}
+
+static void index_free(void *index)
+{
+	radix_free(index);
+}
+
+static const struct rule_index networks = { index_new, index_add, index_find, index_free };
+static const struct rule_engine engine = { cut_network, compile_network, parse_subject, match_network, mem_free, &networks };
+
+static void *cidr_parse(const char *file, struct str text, struct complaints *c)
+{
+	return rules_parse(&engine, file, text, c);
 }
 
 static void cidr_free(void *content)

@@ -1,5 +1,5 @@
 /* lib/table/combine.c - tables made of tables: unionmap:{ a, b } joins all answers with commas, pipemap:{ a, b } asks each with the answer
- * of the one before. Parts are plain tables.
+ * of the one before. Parts may be of any type that the program has.
  */
 #include "lib/base/mem.h"
 #include "lib/table/registry.h"
@@ -33,12 +33,12 @@ static int combine_open(struct table *t, struct str name, struct err *e)
 		if (p->count == PARTS_MAX)
 			(void)err_perm(e, "more than %d tables", PARTS_MAX);
 		else
-			p->t[p->count] = table_open_plain(word, t->conf_dir, e);
+			p->t[p->count] = table_open(word, t->conf_dir, e);
 		if (p->count == PARTS_MAX || p->t[p->count] == NULL) {
 			combine_close(t);
 			return -1;
 		}
-		t->flags |= p->t[p->count]->flags & TABLE_PATTERN;
+		t->flags |= p->t[p->count]->flags & (TABLE_PATTERN | TABLE_SUSPENDS);
 		p->count++;
 	}
 	return 0;

@@ -2,6 +2,7 @@
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/table/registry.h"
+#include "lib/table/store.h"
 
 struct pairs {
 	struct arena *life;
@@ -60,8 +61,7 @@ static enum table_answer inline_lookup(struct table *t, struct str key, struct b
 	const struct str *found;
 
 	(void)e; /* memory lookups cannot fail */
-	buf_add_lower(&folded, key);
-	found = map_get(p->values, buf_str(&folded));
+	found = map_get(p->values, table_key(t, key, &folded));
 	buf_done(&folded);
 	if (found == NULL)
 		return TABLE_MISSING;
@@ -70,3 +70,18 @@ static enum table_answer inline_lookup(struct table *t, struct str key, struct b
 }
 
 const struct table_type table_inline = { "inline", TABLE_THREAD_OK, inline_open, inline_lookup, inline_close };
+
+static int inline_each(struct table *t, table_each_fn *fn, void *ctx, struct err *e)
+{
+	const struct pairs *p = t->state;
+	struct str key;
+	void *value;
+	size_t at = 0;
+
+	(void)e; /* cannot fail */
+	while (map_next(p->values, &at, &key, &value))
+		fn(ctx, key, *(const struct str *)value);
+	return 0;
+}
+
+const struct table_store table_inline_store = { &table_inline, "", inline_each, NULL };

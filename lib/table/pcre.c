@@ -110,12 +110,11 @@ static int match(const void *compiled, struct rule_subject *s, struct err *e)
 	return 1;
 }
 
-static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release };
+static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL };
 
-static void *pcre_parse(const char *file, struct str text, struct err *e)
+static void *pcre_parse(const char *file, struct str text, struct complaints *c)
 {
-	(void)e; /* a bad rule costs itself, not the table */
-	return rules_parse(&engine, file, text);
+	return rules_parse(&engine, file, text, c);
 }
 
 static void pcre_free(void *content)

@@ -66,12 +66,11 @@ static void release(void *compiled)
 	mem_free(compiled);
 }
 
-static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release };
+static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL };
 
-static void *regexp_parse(const char *file, struct str text, struct err *e)
+static void *regexp_parse(const char *file, struct str text, struct complaints *c)
 {
-	(void)e; /* a bad rule costs itself, not the table */
-	return rules_parse(&engine, file, text);
+	return rules_parse(&engine, file, text, c);
 }
 
 static void regexp_free(void *content)

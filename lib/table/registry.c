@@ -1,10 +1,29 @@
-/* lib/table/registry.c - every table type that daemons have: the plain ones, and those that ask over the network (none yet). */
+/* lib/table/registry.c - every table type that daemons have: the plain ones, and those that ask over the network. */
+#include "lib/net/fiber.h"
 #include "lib/table/registry.h"
 
 #define TYPES_MAX 64
 
+static const struct table_type *const network_types[] = {
+	&table_ldap,
+	&table_pgsql,
+	&table_redis,
+	&table_socketmap,
+	&table_sqlite,
+	&table_tcp,
+};
+#define NETWORK_TYPE_COUNT (sizeof network_types / sizeof *network_types)
+
+void table_offload(void (*fn)(void *), void *arg)
+{
+	offload(fn, arg);
+}
+
 const struct table_type *table_type_find(struct str name)
 {
+	for (size_t i = 0; i < NETWORK_TYPE_COUNT; i++)
+		if (str_eqz(name, network_types[i]->name))
+			return network_types[i];
 	return table_type_find_plain(name);
 }
 
@@ -19,7 +38,9 @@ size_t table_type_names(const char *const **names)
 	static size_t count;
 
 	if (count == 0) {
-		count = table_type_names_plain(list, TYPES_MAX);
+		count = table_type_names_plain(list, TYPES_MAX - NETWORK_TYPE_COUNT);
+		for (size_t i = 0; i < NETWORK_TYPE_COUNT; i++)
+			list[count++] = network_types[i]->name;
 		qsort(list, count, sizeof *list, name_compare);
 	}
 	*names = list;

@@ -2,7 +2,9 @@
 #include "lib/table/registry.h"
 
 static const struct table_type *const plain_types[] = {
+	&table_cdb,
 	&table_cidr,
+	&table_environ,
 	&table_fail,
 	&table_inline,
 	&table_lmdb,
@@ -57,6 +59,7 @@ struct table *table_open_plain(struct str spec, const char *conf_dir, struct err
 	found = table_type_find_plain(type);
 	if (found != NULL)
 		return table_open_type(found, spec, name, conf_dir, e);
-	(void)err_perm(e, "table %.*s: unknown table type \"%.*s\"", STRF(spec), STRF(type));
+	(void)err_perm(e, "table %.*s: there is no table type \"%.*s\" that a milter can use (tables over the network are for daemons)", STRF(spec),
+		STRF(type));
 	return NULL;
 }

@@ -1,11 +1,11 @@
 /* lib/table/rules.c - ordered pattern rules with if ... endif. */
 #include "lib/table/rules.h"
 
-#include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/conf/lines.h"
 
 #define IF_DEPTH_MAX 32
+#define INDEX_FROM 8 /* rules in a run: fewer are tried faster than found */
 
 enum rule_kind { RULE_RESULT, RULE_IF, RULE_ENDIF };
 
@@ -14,7 +14,8 @@ struct rule {
 	bool negated;
 	void *compiled;
 	struct str result;
-	size_t skip_to; /* RULE_IF: the rule behind its endif */
+	void *index; /* of the run that begins here, or NULL */
+	size_t skip_to; /* RULE_IF: the rule behind its endif; with an index: the rule behind the run */
 };
 
 struct rules {
@@ -170,33 +171,64 @@ static int read_rule(struct rules *r, struct str line, struct open_ifs *ifs, str
 	return 0;
 }
 
-struct rules *rules_parse(const struct rule_engine *engine, const char *file, struct str text)
+static bool in_run(const struct rule *rule)
+{
+	return rule->kind == RULE_RESULT && !rule->negated;
+}
+
+static void index_runs(struct rules *r)
+{
+	size_t end;
+
+	for (size_t i = 0; i < r->count; i = end + 1) {
+		end = i;
+		while (end < r->count && in_run(&r->rule[end]))
+			end++;
+		if (end - i < INDEX_FROM)
+			continue;
+		r->rule[i].skip_to = end;
+		r->rule[i].index = r->engine->index->new();
+		for (size_t k = i; k < end; k++)
+			r->engine->index->add(r->rule[i].index, r->rule[k].compiled, k);
+	}
+}
+
+struct rules *rules_parse(const struct rule_engine *engine, const char *file, struct str text, struct complaints *c)
 {
 	struct rules *r = mem_alloc(sizeof *r);
 	struct open_ifs ifs = { .count = 0 };
 	struct lines l = { text, 1 };
 	struct buf line = { 0 };
 	struct err e = ERR_INIT;
-	int number;
+	int number = 1;
 
 	r->engine = engine;
 	r->life = arena_new("pattern table");
 	while (lines_next(&l, &line, &number))
 		if (read_rule(r, buf_str(&line), &ifs, &e) < 0)
-			log_warn("%s:%d: %s: ignoring this rule", file, number, e.text);
+			complain_line(c, true, file, number, (err_context(&e, "ignoring this rule"), e.text));
 	if (ifs.count > 0)
-		log_warn("%s: %zu if without endif", file, ifs.count);
+		complain_line(c, true, file, number, "if without endif");
 	while (ifs.count > 0)
 		r->rule[ifs.at[--ifs.count]].skip_to = r->count;
 	buf_done(&line);
+	if (engine->index != NULL)
+		index_runs(r);
 	return r;
+}
+
+static void rule_done(const struct rules *r, struct rule *rule)
+{
+	if (rule->compiled != NULL)
+		r->engine->free(rule->compiled);
+	if (rule->index != NULL)
+		r->engine->index->free(rule->index);
 }
 
 void rules_free(struct rules *r)
 {
 	for (size_t i = 0; i < r->count; i++)
-		if (r->rule[i].compiled != NULL)
-			r->engine->free(r->rule[i].compiled);
+		rule_done(r, &r->rule[i]);
 	mem_free(r->rule);
 	arena_free(r->life);
 	mem_free(r);
@@ -210,7 +242,27 @@ static int applies(const struct rules *r, const struct rule *rule, struct rule_s
 	if (rule->compiled == NULL)
 		return 0;
 	m = r->engine->match(rule->compiled, s, e);
-	return m < 0 ? -1 : m != rule->negated;
+	return m < 0 ? -1 : m != RULE_NEITHER && m != rule->negated;
+}
+
+/* 1: *i is now the rule whose result counts; 0: none yet, *i is the last rule that need not be tried any more; -1 with *e. */
+static int try_rule(const struct rules *r, size_t *i, struct rule_subject *s, struct err *e)
+{
+	const struct rule *rule = &r->rule[*i];
+	int m;
+
+	if (rule->index != NULL) {
+		size_t found = r->engine->index->find(rule->index, s);
+
+		*i = found == SIZE_MAX ? rule->skip_to - 1 : found;
+		return found != SIZE_MAX;
+	}
+	if (rule->kind == RULE_ENDIF)
+		return 0;
+	m = applies(r, rule, s, e);
+	if (rule->kind == RULE_IF && m == 0)
+		*i = rule->skip_to - 1;
+	return rule->kind == RULE_RESULT || m < 0 ? m : 0;
 }
 
 enum table_answer rules_lookup(const struct rules *r, struct str key, struct buf *value, struct err *e)
@@ -220,15 +272,12 @@ enum table_answer rules_lookup(const struct rules *r, struct str key, struct buf
 	if (r->engine->prepare != NULL && !r->engine->prepare(&s))
 		return TABLE_MISSING;
 	for (size_t i = 0; i < r->count; i++) {
-		const struct rule *rule = &r->rule[i];
-		int m = rule->kind == RULE_ENDIF ? 0 : applies(r, rule, &s, e);
+		int m = try_rule(r, &i, &s, e);
 
 		if (m < 0)
 			return TABLE_FAILED;
-		if (rule->kind == RULE_IF && m == 0)
-			i = rule->skip_to - 1;
-		if (rule->kind == RULE_RESULT && m == 1)
-			return write_result(rule->result, &s, RULE_GROUPS_MAX, value, e) == 0 ? TABLE_FOUND : TABLE_FAILED;
+		if (m == 1)
+			return write_result(r->rule[i].result, &s, RULE_GROUPS_MAX, value, e) == 0 ? TABLE_FOUND : TABLE_FAILED;
 	}
 	return TABLE_MISSING;
 }

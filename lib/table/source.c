@@ -3,68 +3,93 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/stat.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/table/follow.h"
+#include "lib/table/registry.h"
 
-#define LOOK_EVERY_MS 1000
-
-struct version { /* what tells one state of a file from another */
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec changed;
-};
+#define COMPLAINTS_MAX 20 /* about one file: the operator has understood by then */
 
 struct source {
 	const struct source_format *format;
-	char *path; /* NULL: inline, never changes */
+	struct follow file; /* path NULL: inline, never changes. State of the last file read, usable or not: that is not tried again */
 	void *content;
-	struct version version;
-	int64_t looked_at;
+	bool loading; /* by somebody, who alone may touch what is noted of the file until then */
 	pthread_mutex_t lock;
 };
 
-static int look(const char *path, struct version *v)
+void complain_line(struct complaints *c, bool wrong, const char *file, int line, const char *what)
 {
-	struct stat st;
-
-	memset(v, 0, sizeof *v); /* compared as bytes */
-	if (stat(path, &st) < 0)
-		return -1;
-	v->dev = st.st_dev;
-	v->ino = st.st_ino;
-	v->size = st.st_size;
-	v->changed = st.st_mtim;
-	return 0;
+	c->wrong += wrong;
+	if (++c->count <= COMPLAINTS_MAX)
+		buf_addf(&c->text, "%s:%d: %s\n", file, line, what);
 }
 
+static void log_complaints(struct complaints *c)
+{
+	struct str rest = buf_str(&c->text);
+
+	while (rest.n > 0) {
+		struct str one = str_cut(&rest, '\n');
+
+		log_warn("%.*s", STRF(one));
+	}
+	if (c->count > COMPLAINTS_MAX)
+		log_warn("... and %zu more", c->count - COMPLAINTS_MAX);
+	buf_done(&c->text);
+}
+
+struct loading {
+	const struct source *source;
+	void *content; /* NULL with e */
+	struct complaints complaints;
+	struct err e;
+};
+
+/* In a thread. */
+static void read_and_parse(void *arg)
+{
+	struct loading *l = arg;
+	struct buf text = { 0 };
+
+	if (fs_read_file(l->source->file.path, SOURCE_FILE_MAX, &text, &l->e) == 0)
+		l->content = l->source->format->parse(l->source->file.path, buf_str(&text), &l->complaints);
+	buf_done(&text);
+}
+
+/* Read the file anew and, when it is good, take its content. Suspends. */
 static int load(struct source *s, struct err *e)
 {
-	struct buf text = { 0 };
-	struct version v;
-	void *content = NULL;
+	struct loading l = { .source = s };
 
-	if (look(s->path, &v) < 0)
-		return err_errno(e, errno, "cannot open \"%s\"", s->path);
-	if (fs_read_file(s->path, SOURCE_FILE_MAX, &text, e) == 0)
-		content = s->format->parse(s->path, buf_str(&text), e);
-	buf_done(&text);
-	s->version = v; /* also of a bad one: it is not tried again before it changes */
-	if (content == NULL)
+	if (follow_note(&s->file) < 0)
+		return err_errno(e, errno, "cannot open \"%s\"", s->file.path);
+	table_offload(read_and_parse, &l);
+	log_complaints(&l.complaints);
+	if (l.content == NULL) {
+		*e = l.e;
 		return -1;
-	if (s->content != NULL)
-		s->format->free(s->content);
-	s->content = content;
-	return 0;
+	}
+	(void)pthread_mutex_lock(&s->lock);
+	if (s->content != NULL && l.complaints.wrong > 0) {
+		s->format->free(l.content);
+		(void)err_perm(e, "%zu wrong lines", l.complaints.wrong);
+	} else {
+		if (s->content != NULL)
+			s->format->free(s->content);
+		s->content = l.content;
+		l.complaints.wrong = 0;
+	}
+	(void)pthread_mutex_unlock(&s->lock);
+	return l.complaints.wrong > 0 ? -1 : 0;
 }
 
 /* "{ { a } { b } }": each inner group, or word, is one line. */
-static int load_inline(struct source *s, struct str name, struct err *e)
+static void load_inline(struct source *s, struct str name)
 {
+	struct complaints complaints = { .count = 0 };
 	struct str rest = str_sub(name, 1, name.n - 2), word;
 	struct buf text = { 0 };
 
@@ -74,34 +99,22 @@ static int load_inline(struct source *s, struct str name, struct err *e)
 		buf_add(&text, word);
 		buf_addc(&text, '\n');
 	}
-	s->content = s->format->parse("inline", buf_str(&text), e);
+	s->content = s->format->parse("inline", buf_str(&text), &complaints);
+	log_complaints(&complaints);
 	buf_done(&text);
-	return s->content == NULL ? -1 : 0;
-}
-
-static void set_path(struct source *s, const struct table *t, struct str name)
-{
-	struct buf path = { 0 };
-
-	if (name.n > 0 && name.p[0] != '/')
-		buf_addf(&path, "%s/", t->conf_dir);
-	buf_add(&path, name);
-	s->path = mem_strdup(buf_z(&path));
-	buf_done(&path);
 }
 
 struct source *source_open(const struct table *t, struct str name, const struct source_format *f, struct err *e)
 {
 	struct source *s = mem_alloc(sizeof *s);
-	int r;
+	int r = 0;
 
 	s->format = f;
 	pthread_mutex_init(&s->lock, NULL);
 	if (f->allow_inline && name.n >= 2 && name.p[0] == '{' && name.p[name.n - 1] == '}') {
-		r = load_inline(s, name, e);
+		load_inline(s, name);
 	} else {
-		set_path(s, t, name);
-		s->looked_at = clock_mono_ms();
+		s->file.path = table_path(t, name, "");
 		r = load(s, e);
 	}
 	if (r == 0)
@@ -115,22 +128,29 @@ void source_close(struct source *s)
 	if (s->content != NULL)
 		s->format->free(s->content);
 	pthread_mutex_destroy(&s->lock);
-	mem_free(s->path);
+	mem_free(s->file.path);
 	mem_free(s);
+}
+
+/* Suspends when the file has changed. */
+static void refresh(struct source *s)
+{
+	struct err e = ERR_INIT;
+
+	if (follow_changed(&s->file) && load(s, &e) < 0)
+		log_warn("table file \"%s\" has changed but cannot be used, the old content stays in force: %s", s->file.path, e.text);
 }
 
 void *source_use(struct source *s)
 {
-	int64_t now = clock_mono_ms();
-	struct version v;
-	struct err e = ERR_INIT;
-
 	(void)pthread_mutex_lock(&s->lock);
-	if (s->path == NULL || now - s->looked_at < LOOK_EVERY_MS)
+	if (s->file.path == NULL || s->loading || !follow_due(&s->file))
 		return s->content;
-	s->looked_at = now;
-	if (look(s->path, &v) == 0 && memcmp(&v, &s->version, sizeof v) != 0 && load(s, &e) < 0)
-		log_warn("table file \"%s\" has changed but cannot be used, the old content stays: %s", s->path, e.text);
+	s->loading = true;
+	(void)pthread_mutex_unlock(&s->lock);
+	refresh(s);
+	(void)pthread_mutex_lock(&s->lock);
+	s->loading = false;
 	return s->content;
 }
 

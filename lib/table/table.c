@@ -45,6 +45,28 @@ enum table_answer table_lookup(struct table *t, struct str key, struct buf *valu
 	return answer;
 }
 
+struct str table_key(const struct table *t, struct str key, struct buf *folded)
+{
+	if (t->flags & TABLE_KEEP_CASE)
+		return key;
+	buf_add_lower(folded, key);
+	return buf_str(folded);
+}
+
+char *table_path(const struct table *t, struct str name, const char *suffix)
+{
+	struct buf path = { 0 };
+	char *z;
+
+	if (name.n > 0 && name.p[0] != '/')
+		buf_addf(&path, "%s/", t->conf_dir);
+	buf_add(&path, name);
+	buf_addz(&path, suffix);
+	z = mem_strdup(buf_z(&path));
+	buf_done(&path);
+	return z;
+}
+
 bool table_is_pattern(const struct table *t)
 {
 	return (t->flags & TABLE_PATTERN) != 0;

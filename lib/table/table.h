@@ -16,6 +16,7 @@ enum table_answer { TABLE_FOUND, TABLE_MISSING, TABLE_FAILED };
 enum { /* table_type flags */
 	TABLE_THREAD_OK = 1, /* no fiber behind it: milters may use it */
 	TABLE_SUSPENDS = 2, /* lookup may suspend */
+	TABLE_KEEP_CASE = 8, /* of an open table: keys are not folded to lower case */
 	TABLE_PATTERN = 4 /* regexp, pcre, cidr, tcp, socketmap ...: asked once with the whole key, never with partial keys */
 };
 

@@ -4,19 +4,97 @@
  */
 #include <strings.h>
 
-#include "lib/base/log.h"
-#include "lib/base/map.h"
+#include "lib/base/hash.h"
 #include "lib/base/mem.h"
 #include "lib/conf/lines.h"
 #include "lib/table/registry.h"
 #include "lib/table/source.h"
+#include "lib/table/store.h"
 
-#define WARNINGS_MAX 20 /* about one file: the operator has understood by then */
+#define STYLE_LINES_MAX 2000 /* lines that are looked at to see what kind of file it is */
+
+struct pair { /* in store: the key, then the value */
+	size_t at;
+	uint32_t key_size, value_size;
+};
+
+struct slot { /* of a table with open addressing */
+	uint32_t hash, number; /* number: of the pair, from 1; 0: empty */
+};
 
 struct content {
-	struct arena *life;
-	struct map *values; /* key -> struct str */
+	char *store; /* room for the whole file, which holds no key or value twice */
+	size_t used;
+	struct pair *pairs;
+	uint32_t count, cap;
+	struct slot *slots;
+	uint32_t slot_count; /* a power of two, more than count */
 };
+
+static uint32_t hash_of(struct str key)
+{
+	return (uint32_t)hash_bytes(key);
+}
+
+static struct str key_of(const struct content *c, uint32_t number)
+{
+	const struct pair *p = &c->pairs[number - 1];
+
+	return str_n(c->store + p->at, p->key_size);
+}
+
+/* The slot with this key, or the empty one where the search ended. */
+static struct slot *find(const struct content *c, uint32_t hash, struct str key)
+{
+	uint32_t i = hash & (c->slot_count - 1);
+
+	while (c->slots[i].number != 0 && (c->slots[i].hash != hash || !str_eq(key_of(c, c->slots[i].number), key)))
+		i = (i + 1) & (c->slot_count - 1);
+	return &c->slots[i];
+}
+
+/* Twice the slots. */
+static void widen(struct content *c)
+{
+	struct slot *old = c->slots;
+	uint32_t old_count = c->slot_count;
+
+	c->slot_count = old_count == 0 ? 64 : old_count * 2;
+	c->slots = mem_array(c->slot_count, sizeof *c->slots);
+	for (uint32_t k = 0; k < old_count; k++) {
+		uint32_t i = old[k].hash & (c->slot_count - 1);
+
+		if (old[k].number == 0)
+			continue;
+		while (c->slots[i].number != 0)
+			i = (i + 1) & (c->slot_count - 1);
+		c->slots[i] = old[k];
+	}
+	mem_free(old);
+}
+
+/* The key is in the store behind what is used. False: it has a value already. */
+static bool add_pair(struct content *c, size_t key_size, struct str value)
+{
+	struct str key = str_n(c->store + c->used, key_size);
+	uint32_t hash = hash_of(key);
+	struct slot *slot;
+
+	if (c->count >= c->slot_count / 3 * 2)
+		widen(c);
+	slot = find(c, hash, key);
+	if (slot->number != 0)
+		return false;
+	if (c->count == c->cap) {
+		c->cap = c->cap == 0 ? 64 : c->cap * 2;
+		c->pairs = mem_grow(c->pairs, c->cap, sizeof *c->pairs);
+	}
+	memcpy(c->store + c->used + key_size, value.p, value.n);
+	c->pairs[c->count++] = (struct pair){ c->used, (uint32_t)key_size, (uint32_t)value.n };
+	*slot = (struct slot){ hash, c->count };
+	c->used += key_size + value.n;
+	return true;
+}
 
 /* Length of the key at the front: up to white space (or stop) outside double quotes. */
 static size_t key_size(struct str line, char stop)
@@ -71,18 +149,17 @@ static bool is_alias_file(struct str text)
 	struct lines l = { text, 1 };
 	struct buf line = { 0 };
 	size_t count[3] = { 0 };
-	int number;
+	int number, seen = 0;
 
-	while (lines_next(&l, &line, &number))
+	while (seen++ < STYLE_LINES_MAX && lines_next(&l, &line, &number))
 		count[line_style(buf_str(&line))]++;
 	buf_done(&line);
 	return count[STYLE_ALIAS] > count[STYLE_PLAIN];
 }
 
-/* Lower case, without the quotes and backslashes of a quoted part. */
-static struct str clean_key(struct arena *a, struct str key)
+/* Without the quotes and backslashes of a quoted part; returns the size. */
+static size_t write_key(char *p, struct str key, bool fold)
 {
-	char *p = arena_alloc(a, key.n + 1);
 	size_t n = 0;
 
 	for (size_t i = 0; i < key.n; i++) {
@@ -90,67 +167,82 @@ static struct str clean_key(struct arena *a, struct str key)
 			continue;
 		if (key.p[i] == '\\' && i + 1 < key.n)
 			i++;
-		p[n++] = (char)tolower((unsigned char)key.p[i]);
+		p[n++] = fold ? (char)tolower((unsigned char)key.p[i]) : key.p[i];
 	}
-	return str_n(p, n);
+	return n;
 }
 
-/* NULL: well; else what is wrong with the line. */
-static const char *add_line(struct content *c, struct str line, bool alias)
+/* Take a line apart. NULL: well; else what is wrong with it. */
+static const char *cut_line(struct str line, bool alias, struct str *key, struct str *value)
 {
 	size_t n = key_size(line, alias ? ':' : '\0');
-	struct str key, value, *stored;
 
+	*key = str_sub(line, 0, n);
+	*value = str_trim(str_skip(line, n));
+	if (line.p[0] == ' ' || line.p[0] == '\t')
+		return "the first line must not begin with white space";
 	if (alias) {
-		key = str_sub(line, 0, n);
-		line = str_trim(str_skip(line, n));
-		if (line.n == 0 || line.p[0] != ':')
+		if (value->n == 0 || value->p[0] != ':')
 			return "\"name: value\" expected";
-		value = str_trim(str_skip(line, 1));
-	} else {
-		key = str_sub(line, 0, n);
-		value = str_trim(str_skip(line, n));
+		*value = str_trim(str_skip(*value, 1));
 	}
-	if (key.n == 0 || value.n == 0)
-		return alias ? "\"name: value\" expected" : "\"key value\" expected";
-	key = str_any(key, "\"\\") >= 0 ? clean_key(c->life, key) : arena_lower(c->life, key);
-	if (map_get(c->values, key) != NULL)
-		return "the key has a value already, this one is ignored";
-	stored = arena_alloc(c->life, sizeof *stored);
-	*stored = arena_dup(c->life, value);
-	(void)map_put(c->values, key, stored);
-	return NULL;
+	if (key->n > 0 && value->n > 0)
+		return NULL;
+	return alias ? "\"name: value\" expected" : "\"key value\" expected";
 }
 
-static void *content_parse(const char *file, struct str text, struct err *e)
+static void *content_parse(const char *file, struct str text, struct complaints *complaints)
 {
 	struct content *c = mem_alloc(sizeof *c);
 	bool alias = is_alias_file(text);
 	struct lines l = { text, 1 };
 	struct buf line = { 0 };
-	int number, warnings = 0;
+	struct str key, value;
+	int number;
 
-	(void)e; /* a bad line costs itself, not the table */
-	c->life = arena_new("table");
-	c->values = map_new();
+	c->store = mem_alloc(text.n + 1);
+	widen(c);
 	while (lines_next(&l, &line, &number)) {
-		struct str s = buf_str(&line);
-		const char *wrong =
-			s.p[0] == ' ' || s.p[0] == '\t' ? "the first line must not begin with white space" : add_line(c, s, alias);
+		const char *wrong = cut_line(buf_str(&line), alias, &key, &value);
 
-		if (wrong != NULL && ++warnings <= WARNINGS_MAX)
-			log_warn("%s:%d: %s", file, number, wrong);
+		if (wrong != NULL)
+			complain_line(complaints, true, file, number, wrong);
+		else if (!add_pair(c, write_key(c->store + c->used, key, true), value))
+			complain_line(complaints, false, file, number, "the key has a value already, this one is ignored");
 	}
 	buf_done(&line);
 	return c;
+}
+
+void table_read_text(const struct text_reader *r, struct str text)
+{
+	struct lines l = { text, 1 };
+	struct buf line = { 0 }, clean = { 0 };
+	struct str key, value;
+	int number;
+
+	while (lines_next(&l, &line, &number)) {
+		const char *wrong = cut_line(buf_str(&line), r->alias, &key, &value);
+
+		if (wrong != NULL) {
+			r->wrong(r->ctx, number, wrong);
+			continue;
+		}
+		clean.n = 0;
+		clean.n = write_key(buf_reserve(&clean, key.n), key, !r->keep_case);
+		r->pair(r->ctx, number, buf_str(&clean), value);
+	}
+	buf_done(&clean);
+	buf_done(&line);
 }
 
 static void content_free(void *content)
 {
 	struct content *c = content;
 
-	map_free(c->values, NULL);
-	arena_free(c->life);
+	mem_free(c->slots);
+	mem_free(c->pairs);
+	mem_free(c->store);
 	mem_free(c);
 }
 
@@ -167,18 +259,18 @@ static int text_open(struct table *t, struct str name, struct err *e)
 static enum table_answer text_lookup(struct table *t, struct str key, struct buf *value, struct err *e)
 {
 	struct buf folded = { 0 };
-	struct content *c;
-	const struct str *found;
+	const struct content *c;
+	uint32_t number;
 
 	(void)e; /* memory lookups cannot fail */
-	buf_add_lower(&folded, key);
+	key = table_key(t, key, &folded);
 	c = source_use(t->state);
-	found = map_get(c->values, buf_str(&folded));
-	if (found != NULL)
-		buf_add(value, *found);
+	number = find(c, hash_of(key), key)->number;
+	if (number != 0)
+		buf_addn(value, c->store + c->pairs[number - 1].at + key.n, c->pairs[number - 1].value_size);
 	source_release(t->state);
 	buf_done(&folded);
-	return found != NULL ? TABLE_FOUND : TABLE_MISSING;
+	return number != 0 ? TABLE_FOUND : TABLE_MISSING;
 }
 
 static void text_close(struct table *t)
@@ -193,10 +285,22 @@ static void text_close(struct table *t)
 
 const struct table_type table_text_types[] = {
 	TEXT_TYPE("btree"),
-	TEXT_TYPE("cdb"),
 	TEXT_TYPE("dbm"),
 	TEXT_TYPE("hash"),
 	TEXT_TYPE("sdbm"),
 	TEXT_TYPE("texthash"),
 };
 const size_t table_text_type_count = sizeof table_text_types / sizeof *table_text_types;
+
+static int text_each(struct table *t, table_each_fn *fn, void *ctx, struct err *e)
+{
+	const struct content *c = source_use(t->state);
+
+	(void)e; /* cannot fail */
+	for (uint32_t i = 0; i < c->count; i++)
+		fn(ctx, key_of(c, i + 1), str_n(c->store + c->pairs[i].at + c->pairs[i].key_size, c->pairs[i].value_size));
+	source_release(t->state);
+	return 0;
+}
+
+const struct table_store table_text_store = { &table_text_types[0], "", text_each, NULL };

@@ -104,7 +104,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 }
 
 static const struct service local_service = {
-	.command = "local", .init = init, .start = start, .serve = serve, .drain = agent_drain, .flags = SERVICE_KEEP_ROOT
+	.command = "local", .init = init, .start = start, .serve = serve, .drain = agent_drain, .flags = SERVICE_KEEP_ROOT | SERVICE_DNS
 };
 
 int main(int argc, char **argv)

@@ -77,7 +77,7 @@ static void hang_up(void)
 
 int main(int argc, char **argv)
 {
-	static const struct service s = { .command = "trivial-rewrite", .init = open_routing, .serve = serve, .drain = hang_up };
+	static const struct service s = { .command = "trivial-rewrite", .init = open_routing, .serve = serve, .drain = hang_up, .flags = SERVICE_DNS };
 
 	return service_main(argc, argv, &s);
 }

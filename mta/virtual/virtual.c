@@ -239,7 +239,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 }
 
 static const struct service virtual_service = {
-	.command = "virtual", .init = init, .serve = serve, .drain = agent_drain, .flags = SERVICE_KEEP_ROOT
+	.command = "virtual", .init = init, .serve = serve, .drain = agent_drain, .flags = SERVICE_KEEP_ROOT | SERVICE_DNS
 };
 
 int main(int argc, char **argv)

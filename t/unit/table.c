@@ -86,6 +86,13 @@ static void test_reload(void)
 	sleep(1);
 	usleep(100000);
 	asks(t, "a", "another");
+	put("changing", "a third\nbroken\n");
+	sleep(1);
+	usleep(100000);
+	asks(t, "a", "another"); /* a wrong line: the old table stays in force */
+	table_close(t);
+	t = open_table("hash:changing");
+	asks(t, "a", "third"); /* without an old table the line is left out */
 	table_close(t);
 }
 
