@@ -43,7 +43,7 @@ static const uint8_t *octets(const struct ip *ip)
 
 static unsigned bit_at(const uint8_t *key, unsigned at)
 {
-	return (key[at / 8] >> (7 - at % 8)) & 1U;
+	return (unsigned)key[at / 8] >> (7 - at % 8) & 1U;
 }
 
 /* How many of the first max bits agree. */
@@ -51,7 +51,7 @@ static unsigned common_bits(const uint8_t *a, const uint8_t *b, unsigned max)
 {
 	unsigned n = 0;
 
-	while (n + 8 <= max && a[n / 8] == b[n / 8])
+	while (n + 8 <= max && a[n / 8] == b[n / 8]) /* whole octets */
 		n += 8;
 	while (n < max && bit_at(a, n) == bit_at(b, n))
 		n++;
