@@ -232,7 +232,7 @@ static void *connect_any(const struct driver_settings *s, int timeout_ms, char *
 		code = bind_to(c->ld, s);
 	if (code == LDAP_SUCCESS)
 		return c;
-	snprintf(why, DRIVER_WHY_SIZE, "%s: %s", servers, ldap_err2string(code));
+	snprintf(why, DRIVER_WHY_SIZE, "%.200s: %s", servers, ldap_err2string(code));
 	if (c != NULL)
 		disconnect(c);
 	return NULL;
