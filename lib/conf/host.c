@@ -1,4 +1,4 @@
-/* lib/conf/host.c - defaults that depend on the host: its name, its domain, and the networks it is on. */
+/* lib/conf/host.c - defaults that depend on the host: its name, its domain, the networks it is on, and the directory that is read. */
 #include "lib/conf/state.h"
 
 #include <arpa/inet.h>
@@ -36,6 +36,12 @@ static void default_mydomain(struct conf *c, struct buf *out)
 	ptrdiff_t dot = str_chr(host, '.');
 
 	buf_add(out, dot < 0 ? STR("localdomain") : str_skip(host, (size_t)dot + 1));
+}
+
+/* Where main.cf was found, so that "hash:$config_directory/access" is the file next to it. */
+static void default_config_directory(struct conf *c, struct buf *out)
+{
+	buf_addz(out, c->dir != NULL && *c->dir != '\0' ? c->dir : GATEPOST_CONFIG_DIR);
 }
 
 /* ---- mynetworks ---- */
@@ -156,6 +162,7 @@ static const struct {
 	const char *name;
 	void (*compute)(struct conf *c, struct buf *out);
 } computed[] = {
+	{ "config_directory", default_config_directory },
 	{ "mydomain", default_mydomain },
 	{ "myhostname", default_myhostname },
 	{ "mynetworks", default_mynetworks },

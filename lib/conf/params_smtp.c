@@ -14,6 +14,7 @@ const struct param params_smtp[] = {
 	{ "smtp_bind_address6", PARAM_STR, "", 0, 0, "", "Local IPv6 address" },
 	{ "smtp_bind_address_enforce", PARAM_BOOL, "no", 0, 0, "", "Defer when the local address is not available" },
 	{ "smtp_body_checks", PARAM_STR, "", 0, 0, "", "body_checks for mail on the way out" },
+	{ "smtp_chunking", PARAM_BOOL, "no", 0, 0, "", "Send content by BDAT where CHUNKING is offered" },
 	{ "smtp_connect_timeout", PARAM_TIME, "30s", 0, PARAM_MAX, "s", "Longest wait for a connection; 0: the system's" },
 	{ "smtp_connection_cache_destinations", PARAM_STR, "", 0, 0, "", "Destinations whose connections are kept always" },
 	{ "smtp_connection_cache_on_demand", PARAM_BOOL, "yes", 0, 0, "", "Keep connections while a destination has more mail" },

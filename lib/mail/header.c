@@ -62,6 +62,13 @@ static size_t name_size(struct str line)
 	return colon < line.n && line.p[colon] == ':' ? n : 0;
 }
 
+bool header_is_field(struct str s)
+{
+	size_t n = name_size(s);
+
+	return n > 0 && s.p[n] == ':';
+}
+
 /* Octets of the field at the front of s: its first line and the lines that begin with a blank. */
 static size_t field_size(struct str s)
 {

@@ -60,6 +60,10 @@ struct sock_addr;
 enum { DNS_HOSTS_FILE = 4 };
 enum dns_result dns_addresses(
 	struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count);
+/* The questions behind it, with all that the answers say: [0] is A, [1] is AAAA, DNS_BADNAME where families does not want it. Suspends. */
+void dns_ask_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct dns_answer answers[2]);
+enum dns_result dns_join(enum dns_result a, enum dns_result b); /* what two answers mean together: the better one, or the one with hope */
+void dns_record_address(enum dns_type type, const struct dns_record *r, struct sock_addr *out); /* of an A or AAAA record, port 0 */
 /* "4.3.2.1.in-addr.arpa" or the ip6.arpa form, or with zone "4.3.2.1.<zone>" for DNS lists (RFC 5782). ip: text. False: not an address. */
 bool dns_reverse_name(struct str ip, struct str zone, struct buf *out);
 /* Peer names as Postfix defines them. *reverse: PTR name or "unknown"; *name: the same when it resolves back to ip, else "unknown".

@@ -23,8 +23,7 @@ static void add_address(struct sock_addr *to, enum dns_type type, struct str dat
 	}
 }
 
-/* What two answers mean together: one that has addresses wins, then the one that may still get some. */
-static enum dns_result join_results(enum dns_result a, enum dns_result b)
+enum dns_result dns_join(enum dns_result a, enum dns_result b)
 {
 	static const int rank[] = { [DNS_OK] = 4, [DNS_TEMPFAIL] = 3, [DNS_NODATA] = 2, [DNS_NXDOMAIN] = 1, [DNS_BADNAME] = 0 };
 
@@ -42,29 +41,42 @@ static size_t addresses_from_file(struct str host, unsigned families, struct soc
 	return kept;
 }
 
+static const enum dns_type address_types[] = { DNS_A, DNS_AAAA };
+
+void dns_record_address(enum dns_type type, const struct dns_record *r, struct sock_addr *out)
+{
+	add_address(out, type, r->data);
+}
+
+void dns_ask_addresses(struct arena *a, struct str host, unsigned families, int64_t deadline, struct dns_answer answers[2])
+{
+	struct dns_question q[2];
+
+	for (unsigned i = 0; i < 2; i++)
+		if (families & 1u << i)
+			dns_question_start(&q[i], host, address_types[i]);
+	for (unsigned i = 0; i < 2; i++) {
+		answers[i] = (struct dns_answer){ .result = DNS_BADNAME };
+		if (families & 1u << i)
+			dns_question_finish(&q[i], a, deadline, &answers[i]);
+	}
+}
+
 enum dns_result dns_addresses(
 	struct arena *a, struct str host, unsigned families, int64_t deadline, struct sock_addr **addrs, size_t *count)
 {
-	static const enum dns_type types[] = { DNS_A, DNS_AAAA };
-	struct dns_question q[2];
+	struct dns_answer answers[2];
 	enum dns_result all = DNS_BADNAME;
 
 	*addrs = arena_alloc(a, ADDRESSES_MAX * sizeof **addrs);
 	*count = families & DNS_HOSTS_FILE ? addresses_from_file(host, families, *addrs) : 0;
 	if (*count > 0)
 		return DNS_OK;
-	for (unsigned i = 0; i < 2; i++)
-		if (families & 1u << i)
-			dns_question_start(&q[i], host, types[i]);
+	dns_ask_addresses(a, host, families, deadline, answers);
 	for (unsigned i = 0; i < 2; i++) {
-		struct dns_answer answer;
-
-		if (!(families & 1u << i))
-			continue;
-		dns_question_finish(&q[i], a, deadline, &answer);
-		for (size_t k = 0; k < answer.count && *count < ADDRESSES_MAX; k++)
-			add_address(&(*addrs)[(*count)++], types[i], answer.records[k].data);
-		all = join_results(all, answer.result);
+		for (size_t k = 0; k < answers[i].count && *count < ADDRESSES_MAX; k++)
+			dns_record_address(address_types[i], &answers[i].records[k], &(*addrs)[(*count)++]);
+		all = dns_join(all, answers[i].result);
 	}
 	return all;
 }

@@ -226,6 +226,18 @@ static struct stream *give_up(struct stream *s, const struct sock_addr *a, int e
 	return NULL;
 }
 
+bool sock_can_bind(const struct sock_addr *a, struct err *e)
+{
+	int fd = socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool good = fd >= 0 && bind(fd, &a->u.sa, a->len) == 0;
+
+	if (!good)
+		fail(a, "cannot send from", errno, e);
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
 struct stream *sock_connect(const struct sock_addr *a, const struct sock_addr *bind_addr, int64_t deadline, struct err *e)
 {
 	int fd = socket(a->u.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;

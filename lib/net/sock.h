@@ -34,6 +34,7 @@ uint16_t sock_addr_port(const struct sock_addr *a);
 
 /* Listen; unix paths are replaced, mode 0666 (their directory protects them). Returns the fd or -1 with *e. */
 int sock_listen(const struct sock_addr *a, int backlog, struct err *e);
+bool sock_can_bind(const struct sock_addr *a, struct err *e); /* may connections come from here? False with *e. */
 /* Connect to an address. bind_addr: local address or NULL. Suspends. NULL with *e on failure. */
 struct stream *sock_connect(const struct sock_addr *a, const struct sock_addr *bind_addr, int64_t deadline, struct err *e);
 /* Connect to endpoint text; host names go through lib/net/dns ("localhost" is 127.0.0.1, then ::1). Relative unix paths are

@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/net/sock.h"
 
 /* A connection of qmgr that waits for its next request. */
 struct waiting {
@@ -89,6 +90,24 @@ void agent_drain(void)
 	draining = true;
 	for (struct list *i = waiting.next; i != &waiting; i = i->next)
 		end_reading(LIST_OWNER(i, struct waiting, link));
+}
+
+int agent_hand_over(
+	struct arena *a, struct str transport, const struct deliver_request *r, int64_t deadline, struct deliver_answer *out, struct err *e)
+{
+	struct str endpoint = arena_printf(a, "unix:private/%.*s", STRF(transport));
+	struct stream *s = sock_connect_endpoint(endpoint, deadline, e);
+	int result;
+
+	if (s == NULL)
+		return -1;
+	result = deliver_send_request(s, r, deadline, e);
+	if (result == 0)
+		result = deliver_receive_answer(s, a, out, deadline, e);
+	if (result == 0 && out->count != r->m.rcpt_count)
+		result = err_temp(e, "answer for %zu recipients instead of %zu", out->count, r->m.rcpt_count);
+	stream_close(s);
+	return result < 0 ? err_context(e, "transport %.*s", STRF(transport)) : 0;
 }
 
 void agent_same_result(const struct deliver_request *r, const struct deliver_result *res, struct deliver_answer *out)

@@ -14,6 +14,10 @@ void agent_serve_probing(struct stream *s, const char *label, agent_deliver_fn *
 /* No more requests than those under way: the service's drain(). */
 void agent_drain(void);
 
+/* Another agent delivers in our place: its results, which it has logged. 0, or -1 with *e (nothing is known). Suspends. */
+int agent_hand_over(
+	struct arena *a, struct str transport, const struct deliver_request *r, int64_t deadline, struct deliver_answer *out, struct err *e);
+
 /* All recipients of the request share one result: set and log it. */
 void agent_same_result(const struct deliver_request *r, const struct deliver_result *res, struct deliver_answer *out);
 

@@ -95,6 +95,8 @@ int smtp_reply_read(struct stream *s, struct smtp_reply *r, int64_t deadline, in
 		} else if (total > SMTP_REPLY_MAX) {
 			last = err_set(e, ERR_TEMP, CODE(451, 4, 5, 0), "reply longer than %d octets", SMTP_REPLY_MAX);
 		} else {
+			if (r->filter != NULL)
+				r->filter(&line);
 			last = smtp_reply_line(r, buf_str(&line), e);
 		}
 	}

@@ -16,6 +16,7 @@ struct smtp_reply {
 	struct buf
 		text; /* the lines joined with blanks, each with its code, unprintable octets as '?': "550-5.1.1 No 550 5.1.1 such user" */
 	struct buf lines; /* the same with LF ends, for EHLO keywords */
+	void (*filter)(struct buf *line); /* changes what the server said before it is understood; NULL: no such thing */
 };
 
 /* Read one reply, all its lines. *r is reused (cleared first). A line that is no reply is an error of kind TEMP (*result STREAM_OK).

@@ -2,13 +2,14 @@
  * about is not looked at; one that changes is copied from the first change on.
  */
 #include "lib/base/log.h"
+#include "lib/mail/body_edit.h"
 #include "lib/mail/mime.h"
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
 
 struct edit { /* the body under inspection */
 	struct mail *x;
-	const char *copied; /* everything before this is in x->edited, when anything changed */
+	struct body_edit body;
 	bool checks;
 };
 
@@ -52,41 +53,6 @@ static void strict_rules(struct mail *x, const struct mime_walk *w, enum mime_cl
 		refuse_mime(x, "invalid message/* or multipart/* encoding domain", text);
 }
 
-/* ---- edits ---- */
-
-/* Put replacement (lines with LF or CRLF folds, or nothing at all) where text and its line end are. */
-static void replace_line(struct edit *ed, struct str text, struct str replacement, bool drop)
-{
-	struct mail *x = ed->x;
-	const char *end = text.p + text.n;
-
-	buf_add(&x->edited, str_n(ed->copied, (size_t)(text.p - ed->copied)));
-	x->body_edited = true;
-	while (end < x->body.p + x->body.n && *end == '\r')
-		end++;
-	if (end < x->body.p + x->body.n && *end == '\n')
-		end++;
-	ed->copied = end;
-	while (!drop) {
-		struct str line = str_cut(&replacement, '\n');
-
-		if (line.n > 0 && line.p[line.n - 1] == '\r')
-			line.n--;
-		buf_add(&x->edited, line);
-		buf_addn(&x->edited, "\r\n", 2);
-		drop = replacement.n == 0;
-	}
-}
-
-static void insert_line(struct edit *ed, struct str text, struct str line)
-{
-	buf_add(&ed->x->edited, str_n(ed->copied, (size_t)(text.p - ed->copied)));
-	buf_add(&ed->x->edited, line);
-	buf_addn(&ed->x->edited, "\r\n", 2);
-	ed->copied = text.p;
-	ed->x->body_edited = true;
-}
-
 /* ---- checks ---- */
 
 static bool mime_name(struct str text)
@@ -101,30 +67,17 @@ static enum check_kind kind_of(enum mime_class what, struct str text)
 	return what == MIME_PART_HEADER || mime_name(text) ? CHECK_MIME_HEADER : CHECK_NESTED_HEADER;
 }
 
-static struct str with_lf(struct arena *a, struct str s)
-{
-	struct buf b = { 0 };
-	struct str copy;
-
-	if (str_chr(s, '\n') < 0)
-		return s;
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] != '\r')
-			buf_addc(&b, s.p[i]);
-	copy = arena_dup(a, buf_str(&b));
-	buf_done(&b);
-	return copy;
-}
-
 static void check_unit(struct edit *ed, enum check_kind kind, struct str text)
 {
-	struct str asked = kind == CHECK_BODY ? str_sub(text, 0, (size_t)set->line_limit) : with_lf(ed->x->life, text), before;
+	struct buf lf = { 0 };
+	struct str asked = kind == CHECK_BODY ? str_sub(text, 0, (size_t)set->line_limit) : body_edit_lf(text, &lf), before;
 	enum check_result result = checks_run(ed->x, kind, &asked, &before);
 
 	if (before.n > 0)
-		insert_line(ed, text, before);
+		body_edit_insert(&ed->body, text, before);
 	if (result != CHECK_KEEP)
-		replace_line(ed, text, asked, result == CHECK_DROP);
+		body_edit_replace(&ed->body, text, asked, result == CHECK_DROP);
+	buf_done(&lf);
 }
 
 static bool visit(struct mime_walk *w, enum mime_class what, struct str text)
@@ -153,7 +106,7 @@ bool body_questioned(const struct mail *x)
 
 void body_stage(struct mail *x)
 {
-	struct edit ed = { .x = x, .copied = x->body.p, .checks = (x->req.flags & CLEANUP_NO_CHECKS) == 0 };
+	struct edit ed = { .x = x, .checks = (x->req.flags & CLEANUP_NO_CHECKS) == 0 };
 	struct mime_walk w = { .life = x->life,
 		.structure = set->mime_input,
 		.nesting = set->mime_nesting,
@@ -164,12 +117,11 @@ void body_stage(struct mail *x)
 
 	if (!body_questioned(x))
 		return;
+	body_edit_begin(&ed.body, x->body, &x->edited);
 	mime_begin(&w, &x->header);
 	mime_walk(&w, x->body);
 	if (x->body.n == 0)
 		strict_rules(x, &w, MIME_BODY, STR_NONE);
-	if (!x->body_edited)
-		return;
-	buf_add(&x->edited, str_n(ed.copied, (size_t)(x->body.p + x->body.n - ed.copied)));
-	x->body = buf_str(&x->edited);
+	x->body_edited |= ed.body.changed;
+	x->body = body_edit_end(&ed.body);
 }

@@ -63,19 +63,10 @@ static void complain(const struct hit *h, const char *what)
 	log_warn("%s: %s in %s checks: \"%.*s\"", h->x->m.id, what, context(h->kind), STRF(h->words));
 }
 
-/* "Name: value", as REPLACE and PREPEND need it for headers. */
-static bool is_field(struct str s)
-{
-	size_t n = 0;
-
-	while (n < s.n && s.p[n] > ' ' && s.p[n] < 127 && s.p[n] != ':')
-		n++;
-	return n > 0 && n < s.n && s.p[n] == ':';
-}
-
+/* Has it a text, which in a header must be a field? */
 static bool usable(const struct hit *h, const char *action)
 {
-	if (h->words.n > 0 && (h->kind == CHECK_BODY || is_field(h->words)))
+	if (h->words.n > 0 && (h->kind == CHECK_BODY || header_is_field(h->words)))
 		return true;
 	log_warn("%s: bad %s text in %s checks: \"%.*s\"", h->x->m.id, action, context(h->kind), STRF(h->words));
 	return false;

@@ -20,11 +20,32 @@ int session_flush(struct session *s, struct arena *a, int64_t timeout_ms, const 
 	return -1;
 }
 
+/* smtp_reply_filter: this line is to be taken for another. */
+static void filter_reply(struct buf *line)
+{
+	struct buf other = { 0 };
+	struct err e = ERR_INIT;
+
+	switch (tables_lookup(&cfg->reply_filter, buf_str(line), &other, &e)) {
+	case TABLE_FOUND:
+		buf_clear(line);
+		buf_add(line, buf_str(&other));
+		break;
+	case TABLE_FAILED:
+		log_warn("%s", e.text);
+		break;
+	case TABLE_MISSING:
+		break;
+	}
+	buf_done(&other);
+}
+
 int session_read(struct session *s, struct arena *a, int64_t timeout_ms, const char *during, struct failure *why)
 {
 	struct err e;
 	int result;
 
+	s->reply.filter = cfg->reply_filter.count > 0 ? filter_reply : NULL;
 	if (smtp_reply_read(s->io, &s->reply, deadline_in(timeout_ms), &result, &e) == 0) {
 		if (s->reply.code.smtp == 421) /* RFC 5321 section 3.8: the server is about to close */
 			s->broken = true;
@@ -102,19 +123,29 @@ static struct session *session_new(const struct server *server, bool local)
 	s->relay = local ? s->peer : arena_printf(life, "%.*s:%u", STRF(s->peer), (unsigned)sock_addr_port(&server->addr));
 	s->born_at = clock_mono_ms();
 	list_init(&s->link);
-	list_init(&s->place_link);
 	arena_defer(life, free_reply, &s->reply);
 	buf_done(&ip);
 	return s;
 }
 
+/* The address to send from; where it need not be enforced and cannot be used, any. */
+static struct stream *connect_from(const struct session *s, const struct sock_addr *from, struct err *e)
+{
+	int64_t deadline = deadline_in(cfg->connect_ms);
+
+	if (from == NULL || sock_can_bind(from, e))
+		return sock_connect(&s->addr, from, deadline, e);
+	log_warn("%s", e->text);
+	return cfg->bind_enforce ? NULL : sock_connect(&s->addr, NULL, deadline, e);
+}
+
 static int connect_to(struct session *s, struct arena *scratch, struct failure *why)
 {
 	bool v6 = s->addr.u.sa.sa_family == AF_INET6, v4 = s->addr.u.sa.sa_family == AF_INET;
-	const struct sock_addr *bind = v6 && cfg->has_bind6 ? &cfg->bind6 : v4 && cfg->has_bind4 ? &cfg->bind4 : NULL;
+	const struct sock_addr *from = v6 && cfg->has_bind6 ? &cfg->bind6 : v4 && cfg->has_bind4 ? &cfg->bind4 : NULL;
 	struct err e;
 
-	s->io = sock_connect(&s->addr, bind, deadline_in(cfg->connect_ms), &e);
+	s->io = connect_from(s, from, &e);
 	if (s->io != NULL) {
 		arena_defer(s->life, close_stream, s);
 		return 0;
@@ -153,6 +184,8 @@ struct session *session_open(struct arena *scratch, const struct nexthop *hop, c
 
 	*refused_tls = false;
 	s->key = arena_dup(s->life, key);
+	s->server_key = arena_dup(s->life, cache_server_key(scratch, server, sec));
+	s->keep_tls = true;
 	if (connect_to(s, scratch, why) == 0 && greet(s, scratch, hop, best_mx, sec, why, refused_tls) == 0)
 		return s;
 	if (s->io != NULL) {

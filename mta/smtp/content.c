@@ -13,6 +13,7 @@
 #include "mta/smtp/smtp.h"
 
 #define PIECE (64 * 1024) /* octets read and written at a time */
+#define CHUNKS_MAX 32 /* without reply; the replies must fit the buffers between the two hosts */
 
 struct copy {
 	struct session *s;
@@ -23,6 +24,11 @@ struct copy {
 	bool at_start; /* next octet begins a line */
 	bool any;
 	bool stuff, to_7bit;
+	bool bdat; /* pieces travel with their sizes (RFC 3030) */
+	bool hold_dot; /* the final dot comes after a pause */
+	size_t chunks; /* sent whose reply is not read */
+	bool refused; /* one of them */
+	int64_t deadline; /* of all of it; 0: each piece has its own */
 	char last[2]; /* the last two octets, to see whether the content ends a line */
 };
 
@@ -136,40 +142,89 @@ static struct str prepared(struct copy *c, bool is_last)
 	if (!is_last)
 		return piece;
 	ended = !c->any || (c->last[0] == '\r' && c->last[1] == '\n');
-	if (piece.p == c->in.p || piece.n == 0) {
-		buf_addz(&c->in, ended ? ".\r\n" : "\r\n.\r\n");
-		return buf_str(&c->in);
+	if (piece.p != c->in.p && piece.n > 0) {
+		buf_clear(&c->in);
+		buf_add(&c->in, piece);
 	}
-	buf_clear(&c->in);
-	buf_add(&c->in, piece);
-	buf_addz(&c->in, ended ? ".\r\n" : "\r\n.\r\n");
+	if (!ended)
+		buf_addz(&c->in, "\r\n");
+	if (!c->bdat && !c->hold_dot)
+		buf_addz(&c->in, ".\r\n");
 	return buf_str(&c->in);
 }
 
 /* ---- sending ---- */
 
-static int send_piece(struct copy *c, struct str piece, struct failure *why)
+static int64_t piece_deadline(const struct copy *c)
+{
+	return c->deadline > 0 ? c->deadline : deadline_in(cfg->data_xfer_ms);
+}
+
+/* The replies to chunks before the last, down to `left` of them. */
+static int read_chunks(struct copy *c, size_t left, struct failure *why)
+{
+	struct failure first;
+
+	for (; c->chunks > left; c->chunks--) {
+		if (session_read(c->s, c->a, cfg->data_done_ms, "sending message body", &first) < 0) {
+			*why = first;
+			return -1;
+		}
+		if (c->s->reply.code.smtp / 100 != 2 && !c->refused) {
+			c->refused = true;
+			failure_said(c->a, c->s, "BDAT", why);
+		}
+	}
+	return 0;
+}
+
+static int send_piece(struct copy *c, struct str piece, bool is_last, struct failure *why)
 {
 	struct iovec iov = { (void *)(uintptr_t)piece.p, piece.n };
-	int r = stream_writev(c->s->io, &iov, 1, deadline_in(cfg->data_xfer_ms));
+	int r;
 
-	if (r == STREAM_OK)
+	if (c->bdat && piece.n == 0 && !is_last)
 		return 0;
-	failure_broken(c->a, c->s, r, NULL, "sending message body", why);
-	c->s->broken = true;
-	return -1;
+	if (c->bdat)
+		stream_printf(c->s->io, piece_deadline(c), "BDAT %zu%s\r\n", piece.n, is_last ? " LAST" : "");
+	r = stream_writev(c->s->io, &iov, 1, piece_deadline(c));
+	if (r != STREAM_OK) {
+		failure_broken(c->a, c->s, r, NULL, "sending message body", why);
+		c->s->broken = true;
+		return -1;
+	}
+	if (!c->bdat || is_last)
+		return 0;
+	c->chunks++;
+	return read_chunks(c, c->s->offers & OFFER_PIPELINING ? CHUNKS_MAX : 0, why);
 }
 
 static int send_range(struct copy *c, uint64_t at, uint64_t size, bool is_last, struct failure *why)
 {
 	do {
 		size_t n = size < PIECE ? (size_t)size : PIECE;
+		bool end = is_last && n == size;
 
-		if (read_exactly(c, n, at, why) < 0 || send_piece(c, prepared(c, is_last && n == size), why) < 0)
+		if (read_exactly(c, n, at, why) < 0 || send_piece(c, prepared(c, end), end, why) < 0)
 			return -1;
 		at += n;
 		size -= n;
 	} while (size > 0);
+	return 0;
+}
+
+static int send_text(struct copy *c, struct str text, struct failure *why)
+{
+	do {
+		struct str piece = str_sub(text, 0, PIECE);
+		bool end = piece.n == text.n;
+
+		buf_clear(&c->in);
+		buf_add(&c->in, piece);
+		if (send_piece(c, prepared(c, end), end, why) < 0)
+			return -1;
+		text = str_skip(text, piece.n);
+	} while (text.n > 0);
 	return 0;
 }
 
@@ -208,16 +263,14 @@ struct sending { /* a body being converted */
 static bool send_converted(struct mime_7bit *m)
 {
 	struct sending *to = m->ctx;
-	int r = send_piece(to->c, prepared(to->c, false), to->why);
+	int r = send_piece(to->c, prepared(to->c, false), false, to->why);
 
 	buf_clear(&to->c->in);
 	return r == 0;
 }
 
-static int send_7bit(struct copy *c, struct header *h, struct failure *why)
+static int send_7bit(struct copy *c, struct header *h, struct str body, struct failure *why)
 {
-	const struct queue_message *m = &c->r->m;
-	struct map_job job = { .fd = c->r->fd, .size = (size_t)(m->body_at + m->body_size) };
 	struct sending to = { c, why };
 	struct mime_7bit text = { .life = c->a,
 		.nesting = cfg->mime_nesting,
@@ -225,56 +278,126 @@ static int send_7bit(struct copy *c, struct header *h, struct failure *why)
 		.out = &c->in,
 		.full = send_converted,
 		.ctx = &to };
-	int result;
 
-	offload(map_blocking, &job);
-	if (job.p == MAP_FAILED)
-		return cannot_read(c, strerror(job.error), why);
 	buf_clear(&c->in);
 	mime_7bit_header(&text, h);
 	header_print(h, &c->in);
 	buf_addz(&c->in, "\r\n");
-	result = mime_7bit_body(&text, str_n((const char *)job.p + m->body_at, (size_t)m->body_size)) ? 0 : -1;
+	if (!mime_7bit_body(&text, body))
+		return -1;
+	return send_piece(c, prepared(c, true), true, why);
+}
+
+static int send_header(struct copy *c, const struct header *h, struct failure *why)
+{
+	buf_clear(&c->in);
+	header_print(h, &c->in);
+	buf_addz(&c->in, "\r\n");
+	return send_piece(c, prepared(c, false), false, why);
+}
+
+/* The body in memory, for those who look at all of it. */
+static int send_body(struct copy *c, struct header *h, struct failure *why)
+{
+	const struct queue_message *m = &c->r->m;
+	struct map_job job = { .fd = c->r->fd, .size = (size_t)(m->body_at + m->body_size) };
+	struct buf changed = { 0 };
+	struct str body;
+	int r = 0;
+
+	offload(map_blocking, &job);
+	if (job.p == MAP_FAILED)
+		return cannot_read(c, strerror(job.error), why);
+	body = str_n((const char *)job.p + m->body_at, (size_t)m->body_size);
+	if (checks_body_any())
+		r = checks_body(c->a, m->id, h, &body, &changed, why);
+	if (r == 0 && c->to_7bit)
+		r = send_7bit(c, h, body, why);
+	else if (r == 0)
+		r = send_header(c, h, why) < 0 ? -1 : send_text(c, body, why);
 	munmap(job.p, job.size);
-	return result < 0 ? -1 : send_piece(c, prepared(c, true), why);
+	buf_done(&changed);
+	return r;
+}
+
+/* The header as it goes out. */
+static int change_header(struct copy *c, struct header *h, struct failure *why)
+{
+	const struct queue_message *m = &c->r->m;
+	struct buf changed = { 0 };
+	struct str text;
+	bool missing_blank;
+	int r = 0;
+
+	if (read_exactly(c, (size_t)m->header_size, m->header_at, why) < 0)
+		return -1;
+	text = buf_str(&c->in);
+	if (checks_header_any())
+		r = checks_header(c->a, m->id, &text, &changed, why);
+	header_init(h, c->a);
+	header_parse(h, arena_dup(c->a, text), &missing_blank);
+	buf_done(&changed);
+	return r == 0 && cfg->generic.count > 0 ? generic_header(c->a, h, why) : r;
 }
 
 static int send_changed(struct copy *c, struct failure *why)
 {
 	const struct queue_message *m = &c->r->m;
 	struct header h;
-	bool missing_blank;
+	int r = change_header(c, &h, why);
 
-	if (read_exactly(c, (size_t)m->header_size, m->header_at, why) < 0)
+	if (r == 0 && (c->to_7bit || checks_body_any()))
+		r = send_body(c, &h, why);
+	else if (r == 0)
+		r = send_header(c, &h, why) < 0 ? -1 : send_range(c, m->body_at, m->body_size, true, why);
+	if (r < 0)
+		c->s->broken = true; /* the server waits for more content */
+	return r;
+}
+
+/* Pause and final dot for a firewall that loses it when it comes in a packet with text. */
+static int send_dot(struct copy *c, struct failure *why)
+{
+	if (session_flush(c->s, c->a, cfg->data_xfer_ms, "sending message body", why) < 0)
 		return -1;
-	header_init(&h, c->a);
-	header_parse(&h, arena_dup(c->a, buf_str(&c->in)), &missing_blank);
-	if (cfg->generic.count > 0 && generic_header(c->a, &h, why) < 0) {
-		c->s->broken = true; /* the server waits for content */
-		return -1;
-	}
-	if (c->to_7bit)
-		return send_7bit(c, &h, why);
-	buf_clear(&c->in);
-	header_print(&h, &c->in);
-	buf_addz(&c->in, "\r\n");
-	if (send_piece(c, prepared(c, false), why) < 0)
-		return -1;
-	return send_range(c, m->body_at, m->body_size, true, why);
+	fiber_sleep(cfg->pix_delay_ms);
+	return send_piece(c, STR(".\r\n"), true, why);
+}
+
+static bool pause_is_due(const struct session *s, const struct queue_message *m)
+{
+	return s->pix_delay && clock_wall_us() - m->arrival_us > cfg->pix_threshold_ms * 1000;
 }
 
 int content_send(struct session *s, struct arena *a, const struct deliver_request *r, struct failure *why)
 {
-	struct copy c = { .s = s, .a = a, .r = r, .at_start = true };
+	const struct queue_message *m = &r->m;
+	struct copy c = { .s = s, .a = a, .r = r, .at_start = true, .bdat = content_by_bdat(s) };
 	int result;
 
-	c.to_7bit = cfg->mime_conversion && !(s->offers & OFFER_8BITMIME) && (r->m.flags & (QUEUE_8BIT | QUEUE_BODY_8BITMIME));
-	c.stuff = c.to_7bit || (r->m.flags & QUEUE_DOTS);
-	result = c.to_7bit || cfg->generic.count > 0 ? send_changed(&c, why) : send_as_is(&c, why);
+	c.to_7bit = cfg->mime_conversion && !(s->offers & OFFER_8BITMIME) && (m->flags & (QUEUE_8BIT | QUEUE_BODY_8BITMIME));
+	c.stuff = !c.bdat && (c.to_7bit || checks_header_any() || checks_body_any() || (m->flags & QUEUE_DOTS));
+	c.hold_dot = !c.bdat && pause_is_due(s, m);
+	if (cfg->request_deadline)
+		c.deadline = deadline_in(cfg->data_xfer_ms + (int64_t)((m->header_size + m->body_size) * 1000 / cfg->min_data_rate));
+	result = c.to_7bit || cfg->generic.count > 0 || checks_header_any() || checks_body_any() ? send_changed(&c, why) : send_as_is(&c, why);
+	if (result == 0 && c.hold_dot)
+		result = send_dot(&c, why);
+	if (result == 0 && c.bdat)
+		result = read_chunks(&c, 0, why);
+	if (result == 0 && c.refused) { /* the last chunk's reply can only repeat it */
+		s->broken = true;
+		result = -1;
+	}
 	buf_done(&c.in);
 	buf_done(&c.broken_up);
 	buf_done(&c.out);
 	return result;
+}
+
+bool content_by_bdat(const struct session *s)
+{
+	return cfg->chunking && (s->offers & OFFER_CHUNKING);
 }
 
 bool content_header_is_8bit(const struct deliver_request *r)

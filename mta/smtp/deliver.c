@@ -3,6 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/proto/agent.h"
 #include "mta/smtp/smtp.h"
 
 /* ---- results ---- */
@@ -10,7 +11,10 @@
 static void finish(struct delivery *d, size_t rcpt)
 {
 	struct rcpt_state *st = &d->states[rcpt];
+	struct deliver_result *res = &d->results[rcpt];
 
+	tables_filter_status(&cfg->status_filter, d->a, d->r->m.id, &res->code, &res->text);
+	res->status = deliver_status_of(res->code);
 	deliver_log(d->r, rcpt, &d->results[rcpt], st->conn_use, st->connect_us);
 	st->open = false;
 	d->open_count--;
@@ -93,14 +97,23 @@ static void note_reasons(struct delivery *d)
 
 /* ---- servers ---- */
 
-static enum outcome use_session(struct delivery *d, struct session *s)
+/* The destination in use. */
+struct place {
+	const struct nexthop *hop;
+	const struct security *sec;
+	struct cache_use *use;
+	struct sock_addr tried; /* by a kept session; len 0: none was */
+	size_t sessions;
+};
+
+static enum outcome use_session(struct delivery *d, const struct place *p, struct session *s)
 {
 	enum outcome o;
 
 	d->handshaken = true;
 	d->connect_us = clock_wall_us();
 	o = transaction_run(d, s);
-	cache_put(s);
+	cache_put(s, p->hop, p->use);
 	return o;
 }
 
@@ -125,45 +138,72 @@ static bool same_addr(const struct sock_addr *a, const struct sock_addr *b)
 	return a->len == b->len && memcmp(&a->u, &b->u, a->len) == 0;
 }
 
-static void try_servers(
-	struct delivery *d, const struct nexthop *hop, const struct security *sec, const struct sock_addr *tried, size_t sessions)
+/* A kept session, by next hop or by server. True: it decided something. */
+static bool try_kept(struct delivery *d, struct place *p, struct str key)
+{
+	struct session *s = cache_take(key);
+	struct sock_addr addr;
+
+	if (s == NULL)
+		return false;
+	addr = s->addr;
+	if (use_session(d, p, s) != OUTCOME_DONE)
+		return false;
+	p->tried = addr;
+	p->sessions++;
+	return true;
+}
+
+static void try_server(struct delivery *d, struct place *p, const struct servers *list, const struct server *server)
+{
+	bool best_mx = list->best_mx && server->pref == list->v[0].pref;
+	struct security sec = *p->sec;
+	struct failure why;
+	struct session *s = NULL;
+
+	if (try_kept(d, p, cache_server_key(d->a, server, &sec)))
+		return;
+	if (security_server_login(d->a, server, &sec, &why) == 0)
+		s = open_session(d, p->hop, server, best_mx, &sec, &why);
+	if (s == NULL) {
+		d->last = why;
+		fail_unanswered(d, &why);
+		d->note_due = why.relay.n > 0; /* a refused connection was logged when it was */
+		return;
+	}
+	use_session(d, p, s);
+	p->sessions++;
+}
+
+static void try_servers(struct delivery *d, struct place *p)
 {
 	struct servers list;
 	struct failure why = { .code = CODE(0, 0, 0, 0) };
 
-	if (resolve_servers(d->a, hop, &list, &why) < 0) {
+	if (resolve_servers(d->a, p->hop, &list, &why) < 0) {
+		d->loops = list.loops;
 		d->last = why;
 		keep_reason(d, &why);
 		return;
 	}
 	for (size_t i = 0; i < list.count && d->open_count > 0; i++) {
-		struct session *s;
-
-		if (same_addr(&list.v[i].addr, tried))
+		if (same_addr(&list.v[i].addr, &p->tried))
 			continue;
 		note_reasons(d);
-		s = open_session(d, hop, &list.v[i], list.best_mx && list.v[i].pref == list.v[0].pref, sec, &why);
-		if (s == NULL) {
-			d->last = why;
-			fail_unanswered(d, &why);
-			d->note_due = why.relay.n > 0; /* a refused connection was logged when it was */
-			continue;
-		}
-		use_session(d, s);
-		if (++sessions == cfg->mx_session_limit)
+		try_server(d, p, &list, &list.v[i]);
+		if (cfg->mx_session_limit > 0 && p->sessions >= cfg->mx_session_limit)
 			break;
 	}
 }
 
 static void try_hop(struct delivery *d, struct str text)
 {
-	struct sock_addr tried = { .len = 0 };
 	struct nexthop hop;
 	struct security sec;
+	struct place p = { .hop = &hop, .sec = &sec };
 	struct failure why;
-	struct session *s;
+	struct str key;
 	struct err e;
-	size_t sessions = 0;
 
 	if (nexthop_parse(text, cfg->port, !cfg->lmtp, &hop, &e) < 0) {
 		failure_local(d->a, CODE(0, 4, 3, 5), &why, "%s", e.text);
@@ -175,17 +215,12 @@ static void try_hop(struct delivery *d, struct str text)
 		keep_reason(d, &why);
 		return;
 	}
-	s = cache_take(cache_key(d->a, &hop, &sec));
-	if (s != NULL) {
-		struct sock_addr addr = s->addr;
-
-		if (use_session(d, s) == OUTCOME_DONE) {
-			tried = addr;
-			sessions++;
-		}
-	}
+	key = cache_key(d->a, &hop, &sec);
+	p.use = cache_begin(key);
+	try_kept(d, &p, key);
 	if (d->open_count > 0)
-		try_servers(d, &hop, &sec, &tried, sessions);
+		try_servers(d, &p);
+	cache_end(p.use);
 }
 
 /* ---- the request ---- */
@@ -197,9 +232,33 @@ static void try_all(struct delivery *d)
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
 		struct str word;
 
-		while (d->open_count > 0 && (word = str_word(&lists[i], ", \t\r\n")).n > 0)
+		/* A loop would go on through the fallback relay. */
+		while (d->open_count > 0 && !d->loops && (word = str_word(&lists[i], ", \t\r\n")).n > 0)
 			try_hop(d, word);
 	}
+}
+
+/* best_mx_transport: mail that came to its destination, after all, is delivered here. It does that for all recipients or for none. */
+static void deliver_here(struct delivery *d)
+{
+	struct deliver_request r = *d->r;
+	struct deliver_answer answer;
+	struct str where = str_z(cfg->best_mx_transport), transport = str_cut(&where, ':');
+	struct failure why;
+	struct err e = ERR_INIT;
+
+	if (where.n > 0)
+		r.nexthop = where;
+	if (agent_hand_over(d->a, transport, &r, DEADLINE_NEVER, &answer, &e) < 0) {
+		log_warn("%s: %s", d->r->m.id, e.text);
+		failure_local(d->a, CODE(0, 4, 3, 5), &why, "mail transport unavailable");
+		keep_reason(d, &why);
+		return;
+	}
+	d->results = answer.results;
+	for (size_t i = 0; i < d->r->m.rcpt_count; i++)
+		d->states[i].open = false;
+	d->open_count = 0;
 }
 
 void deliver_message(struct arena *a, const struct deliver_request *r, struct deliver_answer *out)
@@ -216,6 +275,8 @@ void deliver_message(struct arena *a, const struct deliver_request *r, struct de
 		try_all(&d);
 	else
 		keep_reason(&d, &nowhere);
+	if (d.loops && d.open_count == r->m.rcpt_count && *cfg->best_mx_transport != '\0')
+		deliver_here(&d);
 	*out = (struct deliver_answer){ .results = d.results, .count = r->m.rcpt_count };
 	if (d.open_count > 0 && !d.handshaken && d.last.code.c == 4) {
 		out->site_down = true;

@@ -58,20 +58,63 @@ static const struct {
 	{ "STARTTLS", OFFER_STARTTLS, NULL },
 	{ "AUTH", OFFER_AUTH, read_mechanisms },
 	{ "XFORWARD", OFFER_XFORWARD, read_xforward },
+	{ "CHUNKING", OFFER_CHUNKING, NULL },
 };
 
-static void read_offers(struct session *s)
+unsigned offers_named(struct str keywords)
 {
+	unsigned bits = 0;
+	struct str word;
+
+	while ((word = str_word(&keywords, ", \t\r\n")).n > 0) {
+		for (size_t i = 0; i < sizeof offers / sizeof *offers; i++)
+			bits |= str_eqiz(word, offers[i].keyword) ? offers[i].bit : 0;
+		bits |= str_eqiz(word, "silent-discard") ? OFFER_SILENT : 0;
+	}
+	return bits;
+}
+
+/* What to overlook of this server's offers. The table's word counts; the setting is for servers that are not in it. */
+static int find_discard(struct session *s, struct arena *a, unsigned *out, struct failure *why)
+{
+	struct buf ip = { 0 }, words = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer found;
+
+	*out = cfg->discard;
+	sock_addr_text(&s->addr, &ip);
+	found = tables_lookup(&cfg->discard_maps, buf_str(&ip), &words, &e);
+	if (found == TABLE_FOUND)
+		*out = offers_named(buf_str(&words));
+	if (found == TABLE_FAILED) {
+		log_warn("%s", e.text);
+		failure_local(a, CODE(0, 4, 3, 0), why, "EHLO keyword address map lookup failure");
+	}
+	buf_done(&ip);
+	buf_done(&words);
+	return found == TABLE_FAILED ? -1 : 0;
+}
+
+static void read_offers(struct session *s, unsigned discard)
+{
+	struct buf discarded = { 0 };
 	struct str args;
 
 	s->offers = 0;
 	for (size_t i = 0; i < sizeof offers / sizeof *offers; i++) {
-		if ((cfg->discard & offers[i].bit) || !smtp_reply_offers(&s->reply, offers[i].keyword, &args))
+		if (!smtp_reply_offers(&s->reply, offers[i].keyword, &args))
 			continue;
+		if (discard & offers[i].bit) {
+			buf_addf(&discarded, " %s", offers[i].keyword);
+			continue;
+		}
 		s->offers |= offers[i].bit;
 		if (offers[i].args != NULL)
 			offers[i].args(s, args);
 	}
+	if (discarded.n > 0 && !(discard & OFFER_SILENT))
+		log_info("discarding EHLO keywords:%s", buf_z(&discarded));
+	buf_done(&discarded);
 }
 
 static int say(struct session *s, struct arena *a, const char *verb, struct failure *why)
@@ -88,13 +131,15 @@ static int say(struct session *s, struct arena *a, const char *verb, struct fail
 
 int session_ehlo(struct session *s, struct arena *a, bool loop_check, bool best_mx, struct failure *why)
 {
-	if (say(s, a, cfg->lmtp ? "LHLO" : "EHLO", why) < 0)
+	unsigned discard;
+
+	if (find_discard(s, a, &discard, why) < 0 || say(s, a, cfg->lmtp ? "LHLO" : "EHLO", why) < 0)
 		return -1;
 	if (s->reply.code.smtp / 100 != 2)
 		return refused(s, a, false, why);
 	if (loop_check && str_eqiz(first_word_of_reply(s), cfg->myhostname))
 		return loops(s, a, best_mx, why);
-	read_offers(s);
+	read_offers(s, discard);
 	return 0;
 }
 
@@ -118,6 +163,28 @@ static bool is_garbled(struct str text)
 	return stars;
 }
 
+/* disable_esmtp and delay_dotcrlf, as the table has them for this server, or the setting. True: begin with HELO. */
+static bool pix_workarounds(struct session *s)
+{
+	struct buf ip = { 0 }, words = { 0 };
+	struct str rest, word;
+	struct err e = ERR_INIT;
+	bool helo = false;
+
+	sock_addr_text(&s->addr, &ip);
+	if (tables_lookup(&cfg->pix_maps, buf_str(&ip), &words, &e) != TABLE_FOUND)
+		buf_addz(&words, cfg->pix_workarounds);
+	rest = buf_str(&words);
+	log_info("enabling PIX workarounds: %.*s for %.*s", STRF(rest), STRF(s->relay));
+	while ((word = str_word(&rest, ", \t")).n > 0) {
+		helo |= str_eqiz(word, "disable_esmtp");
+		s->pix_delay |= str_eqiz(word, "delay_dotcrlf");
+	}
+	buf_done(&ip);
+	buf_done(&words);
+	return helo;
+}
+
 int session_hello(struct session *s, struct arena *a, bool loop_check, bool best_mx, struct failure *why)
 {
 	struct str greeting;
@@ -131,10 +198,8 @@ int session_hello(struct session *s, struct arena *a, bool loop_check, bool best
 	if (loop_check && str_eqiz(first_word_of_reply(s), cfg->myhostname))
 		log_warn("host %.*s greeted me with my own hostname %s", STRF(s->relay), cfg->myhostname);
 	esmtp = cfg->lmtp || (!cfg->never_ehlo && (cfg->always_ehlo || str_find(greeting, STR("ESMTP")) >= 0));
-	if (esmtp && !cfg->lmtp && is_garbled(greeting)) {
-		log_info("enabling PIX workarounds: disable_esmtp for %.*s", STRF(s->relay));
+	if (!cfg->lmtp && is_garbled(greeting) && pix_workarounds(s))
 		esmtp = false;
-	}
 	if (!esmtp)
 		return session_helo(s, a, why);
 	if (session_ehlo(s, a, loop_check, best_mx, why) == 0)

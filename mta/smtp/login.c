@@ -1,18 +1,18 @@
-/* mta/smtp/login.c - AUTH PLAIN and LOGIN with passwords from smtp_sasl_password_maps.
+/* mta/smtp/login.c - AUTH CRAM-MD5, PLAIN and LOGIN with passwords from smtp_sasl_password_maps.
  * Security: passwords live in the request's arena, are sent only to the server their table names, and never logged. */
 #include "lib/base/base64.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/net/digest.h"
 #include "mta/smtp/smtp.h"
 
 /* ---- which password ---- */
 
-static enum table_answer find_password(struct arena *a, const struct nexthop *hop, struct str sender, struct buf *value, struct err *e)
+static enum table_answer find_password(const struct nexthop *hop, struct str sender, struct buf *value, struct err *e)
 {
 	enum table_answer r = TABLE_MISSING;
 	struct str ext;
 
-	(void)a; /* keys are looked up as they are */
 	if (cfg->sasl_by_sender && sender.n > 0)
 		r = tables_lookup_address(&cfg->sasl_passwords, sender, "", false, value, &ext, e);
 	if (r == TABLE_MISSING)
@@ -20,47 +20,59 @@ static enum table_answer find_password(struct arena *a, const struct nexthop *ho
 	return r == TABLE_MISSING ? tables_lookup(&cfg->sasl_passwords, hop->host, value, e) : r;
 }
 
-static int security_login(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why)
+static int take_password(struct arena *a, enum table_answer r, struct str value, const struct err *e, struct security *out, struct failure *why)
 {
-	struct buf value = { 0 };
-	struct err e;
-	enum table_answer r = find_password(a, hop, sender, &value, &e);
-
 	if (r == TABLE_FOUND) {
-		out->sasl_password = arena_dup(a, buf_str(&value));
+		out->sasl_password = arena_dup(a, value);
 		out->sasl_user = str_cut(&out->sasl_password, ':');
 	} else if (r == TABLE_FAILED) {
-		log_warn("%s", e.text);
+		log_warn("%s", e->text);
 		failure_local(a, CODE(0, 4, 3, 0), why, "SASL password lookup failure");
 	}
-	buf_done(&value);
 	return r == TABLE_FAILED ? -1 : 0;
 }
 
-int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why)
+int security_login(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why)
 {
-	*out = (struct security){ .sasl_user = STR_NONE, .sasl_password = STR_NONE };
-	if (security_tls(a, hop, out, why) < 0)
-		return -1;
-	return cfg->sasl && cfg->sasl_passwords.count > 0 ? security_login(a, hop, sender, out, why) : 0;
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer found;
+	int r;
+
+	if (!cfg->sasl)
+		return 0;
+	found = find_password(hop, sender, &value, &e);
+	r = take_password(a, found, buf_str(&value), &e, out, why);
+	buf_done(&value);
+	return r;
+}
+
+int security_server_login(struct arena *a, const struct server *server, struct security *sec, struct failure *why)
+{
+	struct buf value = { 0 };
+	struct err e = ERR_INIT;
+	enum table_answer found;
+	int r;
+
+	if (!cfg->sasl || sec->sasl_user.n > 0)
+		return 0;
+	found = tables_lookup(&cfg->sasl_passwords, server->host, &value, &e);
+	r = take_password(a, found, buf_str(&value), &e, sec, why);
+	buf_done(&value);
+	return r;
 }
 
 /* ---- AUTH ---- */
 
-static bool has_word(struct str list, const char *wanted)
+static bool has_word(struct str list, struct str wanted)
 {
 	struct str word;
 
 	while ((word = str_word(&list, ", \t")).n > 0) {
-		if (str_eqiz(word, wanted))
+		if (str_eqi(word, wanted))
 			return true;
 	}
 	return false;
-}
-
-static bool mechanism_allowed(const struct session *s, const char *name)
-{
-	return has_word(s->auth_mechanisms, name) && (*cfg->sasl_mechanisms == '\0' || has_word(str_z(cfg->sasl_mechanisms), name));
 }
 
 static int say(struct session *s, struct arena *a, const char *command, struct str secret, struct failure *why)
@@ -102,23 +114,76 @@ static int login(struct session *s, struct arena *a, const struct security *sec,
 	return s->reply.code.smtp == 334 ? say(s, a, "", sec->sasl_password, why) : 0;
 }
 
-int session_login(struct session *s, struct arena *a, const struct security *sec, struct failure *why)
+/* RFC 2195: "user hmac-of-the-challenge". A challenge that is none is answered, too: the server will say what it thinks of it. */
+static int cram_md5(struct session *s, struct arena *a, const struct security *sec, struct failure *why)
 {
-	const char *options = stream_tls(s->io) != NULL ? cfg->sasl_tls_options : cfg->sasl_options;
-	bool clear_allowed = !has_word(str_z(options), "noplaintext");
+	struct buf challenge = { 0 }, answer = { 0 };
 	int r;
 
-	if (clear_allowed && mechanism_allowed(s, "PLAIN")) {
-		r = plain(s, a, sec, why);
-	} else if (clear_allowed && mechanism_allowed(s, "LOGIN")) {
-		r = login(s, a, sec, why);
-	} else {
+	if (say(s, a, "AUTH CRAM-MD5", STR_NONE, why) < 0)
+		return -1;
+	if (s->reply.code.smtp != 334)
+		return 0;
+	base64_decode(&challenge, str_trim(str_skip(buf_str(&s->reply.lines), 4)));
+	buf_add(&answer, sec->sasl_user);
+	buf_addc(&answer, ' ');
+	digest_hmac_hex("md5", sec->sasl_password, buf_str(&challenge), &answer);
+	r = say(s, a, "", buf_str(&answer), why);
+	buf_done(&challenge);
+	buf_done(&answer);
+	return r;
+}
+
+static const struct mechanism {
+	const char *name, *properties; /* the latter: which smtp_sasl_security_options it satisfies */
+	int (*run)(struct session *s, struct arena *a, const struct security *sec, struct failure *why);
+} mechanisms[] = { /* best first */
+	{ "CRAM-MD5", "noplaintext noanonymous", cram_md5 },
+	{ "PLAIN", "noanonymous", plain },
+	{ "LOGIN", "noanonymous", login },
+};
+
+static bool mechanism_allowed(const struct session *s, const struct mechanism *m, struct str options)
+{
+	struct err e = ERR_INIT;
+	struct str word;
+
+	if (!has_word(s->auth_mechanisms, str_z(m->name)))
+		return false;
+	while ((word = str_word(&options, ", \t")).n > 0) {
+		if (!has_word(str_z(m->properties), word))
+			return false;
+	}
+	return cfg->sasl_mechanisms == NULL || matchlist_host(cfg->sasl_mechanisms, str_z(m->name), &e) == TABLE_FOUND;
+}
+
+static const struct mechanism *choose(const struct session *s)
+{
+	const struct tls *tls = stream_tls(s->io);
+	const char *options = tls == NULL                       ? cfg->sasl_options
+			      : tls_trust(tls) == TLS_VERIFIED ? cfg->sasl_verified_options
+							       : cfg->sasl_tls_options;
+
+	for (size_t i = 0; i < sizeof mechanisms / sizeof *mechanisms; i++) {
+		if (mechanism_allowed(s, &mechanisms[i], str_z(options)))
+			return &mechanisms[i];
+	}
+	return NULL;
+}
+
+int session_login(struct session *s, struct arena *a, const struct security *sec, struct failure *why)
+{
+	const struct mechanism *m = choose(s);
+
+	if (m == NULL) {
 		failure_local(a, CODE(0, 4, 7, 0), why,
 			"SASL authentication failed; cannot authenticate to server %.*s: no mechanism available", STRF(s->peer));
 		return -1;
 	}
-	if (r < 0 || s->reply.code.smtp / 100 == 2)
-		return r;
+	if (m->run(s, a, sec, why) < 0)
+		return -1;
+	if (s->reply.code.smtp / 100 == 2)
+		return 0;
 	failure_local(
 		a, s->reply.code, why, "SASL authentication failed; server %.*s said: %.*s", STRF(s->peer), STRF(buf_str(&s->reply.text)));
 	if (why->code.c != 5 || cfg->sasl_soft_bounce)

@@ -29,6 +29,8 @@ struct server {
 	struct str host; /* name as found in MX, or as given */
 	uint16_t pref;
 	struct sock_addr addr;
+	struct str alias_of; /* host's name behind CNAMEs, or host */
+	bool secure; /* DNSSEC vouches for the address */
 };
 
 enum family_preference { PREFER_ANY, PREFER_V4, PREFER_V6 };

@@ -27,12 +27,15 @@
 /* ---- settings ---- */
 
 enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY, TLS_SECURE };
+enum check_kind { CHECK_HEADER, CHECK_MIME_HEADER, CHECK_NESTED_HEADER, CHECK_BODY, CHECK_KINDS };
 
 struct settings {
 	bool lmtp;
 	const char *myhostname, *hello_name, *fallback;
 	int64_t connect_ms, hello_ms, starttls_ms, xforward_ms, mail_ms, rcpt_ms, data_init_ms, data_xfer_ms, data_done_ms, quit_ms, dns_ms;
-	int64_t idle_ms, reuse_ms; /* connection cache; idle_ms 0: none */
+	int64_t rset_ms, idle_ms, reuse_ms; /* connection cache: the last two */
+	bool cache_on_demand;
+	struct matchlist *cache_always; /* destinations whose connections are kept without demand */
 	size_t reuse_count, mx_address_limit, mx_session_limit, line_limit;
 	uint16_t port;
 	unsigned families; /* as for dns_addresses() */
@@ -42,6 +45,17 @@ struct settings {
 	bool has_bind4, has_bind6;
 	struct sock_addr bind4, bind6;
 	unsigned discard; /* OFFER_* never used */
+	struct tables discard_maps; /* the same by server address */
+	const char *pix_workarounds;
+	struct tables pix_maps;
+	int64_t pix_delay_ms, pix_threshold_ms;
+	bool request_deadline; /* content has to keep to min_data_rate */
+	size_t min_data_rate; /* octets a second */
+	bool chunking, bind_enforce;
+	struct tables reply_filter, dns_filter, status_filter;
+	struct tables checks[CHECK_KINDS];
+	size_t body_check_limit;
+	const char *best_mx_transport;
 	enum tls_level tls_level;
 	bool tls_wrapper, tls_notes; /* tls_notes: log what was negotiated */
 	const char *tls_servername, *tls_verify_match, *tls_secure_match;
@@ -49,7 +63,8 @@ struct settings {
 	struct tables tls_policy;
 	bool sasl;
 	struct tables sasl_passwords;
-	const char *sasl_options, *sasl_tls_options, *sasl_mechanisms;
+	const char *sasl_options, *sasl_tls_options, *sasl_verified_options;
+	struct matchlist *sasl_mechanisms; /* NULL: any */
 	bool sasl_by_sender, sasl_soft_bounce;
 	struct tables generic; /* addresses as the world is to see them */
 	struct matchlist *mydestination;
@@ -61,6 +76,13 @@ struct settings {
 extern const struct settings *cfg; /* set before the first fiber */
 
 int settings_load(const struct conf *c, bool lmtp, struct err *e);
+/* For settings*.c: "smtp_" or "lmtp_" and suffix, and the text that parameter has. */
+struct settings_name {
+	char text[80];
+};
+struct settings_name settings_name(const char *suffix);
+const char *settings_text(const struct conf *c, const char *suffix);
+int settings_load_tls(const struct conf *c, struct settings *set, struct err *e);
 bool tls_level_parse(struct str word, enum tls_level *out);
 void own_load(const struct conf *c);
 bool own_address(const struct sock_addr *a); /* one of inet_interfaces or proxy_interfaces */
@@ -91,6 +113,8 @@ struct servers {
 	struct server *v;
 	size_t count;
 	bool best_mx; /* the first of them is the best there is: a loop cannot be someone else's fault */
+	bool loops; /* this host is the best: there are none */
+	bool secure; /* DNSSEC vouches for the list, or it came from our own configuration */
 };
 
 /* 0, or -1 with the reason. Suspends. */
@@ -99,14 +123,18 @@ int resolve_servers(struct arena *a, const struct nexthop *hop, struct servers *
 /* ---- TLS and passwords: what is asked of a destination ---- */
 
 struct security {
+	struct str key; /* all of it that a session depends on, as text */
+	bool shareable; /* a session with the same server may serve other next hops */
 	enum tls_level level;
 	const char *match; /* verify, secure: names, in Postfix's words */
 	struct str sasl_user, sasl_password; /* empty: no login */
 };
 
 /* From settings and tables. 0, or -1 with the reason (a table could not be read). May suspend. */
-int security_tls(struct arena *a, const struct nexthop *hop, struct security *out, struct failure *why);
 int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why);
+/* The login alone; and the one for a server when the next hop has none. */
+int security_login(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why);
+int security_server_login(struct arena *a, const struct server *server, struct security *sec, struct failure *why);
 
 /* ---- sessions ---- */
 
@@ -118,14 +146,17 @@ enum { /* session.offers */
 	OFFER_DSN = 16,
 	OFFER_STARTTLS = 32,
 	OFFER_AUTH = 64,
-	OFFER_XFORWARD = 128
+	OFFER_XFORWARD = 128,
+	OFFER_CHUNKING = 256,
+	OFFER_SILENT = 512 /* not an offer: discard without a log line */
 };
+unsigned offers_named(struct str keywords); /* "8bitmime, dsn": their bits; "silent-discard" */
 
 struct session {
 	struct arena *life;
 	struct stream *io;
-	struct list link, place_link; /* in the cache */
-	struct str key; /* which requests may use it */
+	struct list link; /* in the cache */
+	struct str key, server_key; /* which requests may use it: by next hop, or by server when that is enough */
 	struct str host; /* server's name */
 	struct str peer; /* "mx.example[192.0.2.1]" */
 	struct str relay; /* with ":25" */
@@ -137,6 +168,8 @@ struct session {
 	unsigned uses; /* messages begun */
 	int64_t born_at, idle_until;
 	bool rset_due; /* a transaction was begun and not completed */
+	bool keep_tls; /* encrypted sessions may be kept */
+	bool pix_delay; /* this server's firewall needs a pause before the final dot */
 	bool broken; /* no more dialogue */
 };
 
@@ -158,10 +191,16 @@ int session_login(struct session *s, struct arena *a, const struct security *sec
 
 /* ---- kept sessions ---- */
 
+struct cache_use;
+
 void cache_init(void);
 struct str cache_key(struct arena *a, const struct nexthop *hop, const struct security *sec);
+struct str cache_server_key(struct arena *a, const struct server *server, const struct security *sec); /* empty: not to be shared */
+/* A request for the place of this key begins, and ends: how busy the place is decides whether its sessions are kept. */
+struct cache_use *cache_begin(struct str key);
+void cache_end(struct cache_use *u);
 struct session *cache_take(struct str key); /* alive as far as one can see without asking; NULL: none */
-void cache_put(struct session *s); /* or quit, when it is used up */
+void cache_put(struct session *s, const struct nexthop *hop, const struct cache_use *u); /* or quit, when it is of no more use */
 void cache_close_all(void);
 
 /* ---- one request ---- */
@@ -175,6 +214,7 @@ struct rcpt_state {
 struct delivery {
 	const struct deliver_request *r;
 	struct arena *a;
+	bool loops; /* the mail would come back here */
 	struct str sender, *rcpts; /* as they go out: through generic maps */
 	struct deliver_result *results; /* of open recipients: the latest reason why not */
 	struct rcpt_state *states;
@@ -201,8 +241,15 @@ enum outcome transaction_run(struct delivery *d, struct session *s);
 int generic_envelope(struct delivery *d, struct failure *why);
 int generic_header(struct arena *a, struct header *h, struct failure *why);
 
-/* Content, final dot included, flushed. 0, or -1 with the reason (s->broken is set). Suspends. */
+/* smtp_header_checks and its kin. text, body: replaced by what they become, in changed. 0, or -1 with the reason. May suspend. */
+bool checks_header_any(void);
+bool checks_body_any(void);
+int checks_header(struct arena *a, const char *id, struct str *text, struct buf *changed, struct failure *why);
+int checks_body(struct arena *a, const char *id, const struct header *h, struct str *body, struct buf *changed, struct failure *why);
+
+/* Content, final dot or last chunk included, flushed. 0, or -1 with the reason (s->broken is set). Suspends. */
 int content_send(struct session *s, struct arena *a, const struct deliver_request *r, struct failure *why);
+bool content_by_bdat(const struct session *s); /* no DATA command then */
 bool content_header_is_8bit(const struct deliver_request *r); /* Suspends. */
 
 #endif

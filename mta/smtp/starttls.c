@@ -68,7 +68,7 @@ static enum table_answer find_policy(const struct nexthop *hop, struct buf *entr
 	return r;
 }
 
-int security_tls(struct arena *a, const struct nexthop *hop, struct security *out, struct failure *why)
+static int security_tls(struct arena *a, const struct nexthop *hop, struct security *out, struct failure *why)
 {
 	struct buf entry = { 0 };
 	struct err e;
@@ -93,6 +93,16 @@ int security_tls(struct arena *a, const struct nexthop *hop, struct security *ou
 	if (out->match == NULL)
 		out->match = out->level == TLS_SECURE ? cfg->tls_secure_match : cfg->tls_verify_match;
 	return r;
+}
+
+int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why)
+{
+	*out = (struct security){ .sasl_user = STR_NONE, .sasl_password = STR_NONE };
+	if (security_tls(a, hop, out, why) < 0 || security_login(a, hop, sender, out, why) < 0)
+		return -1;
+	out->shareable = out->level <= TLS_ENCRYPT;
+	out->key = arena_printf(a, "%d|%s|%.*s", (int)out->level, out->match, STRF(out->sasl_user));
+	return 0;
 }
 
 /* ---- handshake ---- */

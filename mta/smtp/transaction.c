@@ -45,7 +45,7 @@ static const struct {
 static int64_t timeout_of(enum step_kind kind)
 {
 	const int64_t ms[] = {
-		[STEP_RSET] = cfg->mail_ms,
+		[STEP_RSET] = cfg->rset_ms,
 		[STEP_XFORWARD] = cfg->xforward_ms,
 		[STEP_MAIL] = cfg->mail_ms,
 		[STEP_RCPT] = cfg->rcpt_ms,
@@ -211,7 +211,7 @@ static void list_steps(struct transaction *t)
 		if (t->d->states[i].open)
 			add_step(t, STEP_RCPT, i);
 	}
-	if (!(m->flags & QUEUE_PROBE))
+	if (!(m->flags & QUEUE_PROBE) && !content_by_bdat(t->s))
 		add_step(t, STEP_DATA, 0);
 }
 
@@ -434,7 +434,7 @@ enum outcome transaction_run(struct delivery *d, struct session *s)
 	if (run_envelope(&t) < 0)
 		return t.stale ? OUTCOME_STALE : OUTCOME_DONE;
 	s->rset_due = true; /* until the final replies are in */
-	if (t.go_ahead)
+	if (t.go_ahead || (content_by_bdat(s) && t.accepted_count > 0))
 		run_content(&t);
 	return OUTCOME_DONE;
 }

@@ -6,12 +6,16 @@ use warnings;
 use File::Temp qw(tempdir);
 use Gatepost::Process qw(free_port finish slurp spew wait_for wait_port);
 use IO::Socket::INET;
+use IO::Socket::UNIX;
+use MIME::Base64;
 use POSIX ();
 
-# port: fixed or free; address: 127.0.0.1 unless told; rcpt: { 'joe@x' => '550 5.1.1 who?' }; eod: reply after the final dot; ehlo: keywords.
+# port: fixed or free; address: 127.0.0.1 unless told; rcpt: { 'joe@x' => '550 5.1.1 who?' }; eod: reply after the final dot; ehlo: keywords; greeting: without
+# the code; on: { EHLO => '502 5.5.1 no' }, what a verb is answered with instead of being obeyed; auth: [user, password] for AUTH; lmtp: a reply for each
+# recipient; path: a unix socket in place of the port.
 sub new {
     my ($class, %given) = @_;
-    my $self = bless { address => '127.0.0.1', rcpt => {}, eod => '250 2.0.0 Ok: queued', ehlo => [qw(PIPELINING 8BITMIME SMTPUTF8 DSN)], %given }, $class;
+    my $self = bless { address => '127.0.0.1', rcpt => {}, eod => '250 2.0.0 Ok: queued', ehlo => [qw(PIPELINING 8BITMIME SMTPUTF8 DSN)], on => {}, greeting => 'sink.test ESMTP', %given }, $class;
     $self->{port} //= free_port();
     $self->{dir} //= tempdir('gatepost-sink.XXXXXX', TMPDIR => 1, CLEANUP => 1);
     return $self->start;
@@ -21,8 +25,11 @@ sub port { return $_[0]{port} }
 
 sub start {
     my ($self) = @_;
-    my $listener = IO::Socket::INET->new(LocalAddr => $self->{address}, LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1)
-        or die "sink on port $self->{port}: $!";
+    my $listener = $self->{path}
+        ? IO::Socket::UNIX->new(Local => $self->{path}, Listen => 128)
+        : IO::Socket::INET->new(LocalAddr => $self->{address}, LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1)
+        or die 'sink on ' . ($self->{path} // "port $self->{port}") . ": $!";
+    chmod 0666, $self->{path} if $self->{path};
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
     setpgrp; # stop() ends the sessions too
@@ -47,20 +54,34 @@ sub stop {
 
 sub session {
     my ($self, $peer) = @_;
-    my (%mail, $count);
+    my (%mail, $count, $chunks);
     my $say = sub { print $peer "$_[0]\r\n"; $peer->flush };
-    $say->('220 sink.test ESMTP');
+    open my $heard, '>>', "$self->{dir}/.heard" or die "$self->{dir}: $!";
+    $heard->autoflush;
+    my $done = sub {
+        my @to = $self->{lmtp} ? @{ $mail{rcpt} } : 1;
+        $self->keep(\%mail, $_[0], ++$count) if $self->{eod} =~ /^2/;
+        $say->($self->{eod}) for @to;
+        $chunks = undef;
+    };
+    $say->("220 $self->{greeting}");
     while (defined(my $line = <$peer>)) {
         $line =~ s/\r?\n\z//;
-        if ($line =~ /^EHLO/i) {
+        print $heard "$$ $line\n";
+        my ($verb) = uc($line) =~ /^(\w+)/;
+        if (defined(my $answer = $self->{on}{ $verb // '' })) {
+            return if $answer eq 'HANGUP';
+            $say->($answer);
+        } elsif ($line =~ /^[EL]HLO/i) {
             my @lines = ('sink.test', @{ $self->{ehlo} });
-            print $peer '250', ($_ == $#lines ? ' ' : '-'), "$lines[$_]\r\n" for 0 .. $#lines;
-            $peer->flush;
-        } elsif ($line =~ /^(HELO|NOOP)/i) {
+            $say->(join "\r\n", map { '250' . ($_ == $#lines ? ' ' : '-') . $lines[$_] } 0 .. $#lines);
+        } elsif ($line =~ /^(HELO|NOOP|XFORWARD)/i) {
             $say->('250 sink.test');
         } elsif ($line =~ /^RSET/i) {
             %mail = ();
             $say->('250 2.0.0 Ok');
+        } elsif ($line =~ /^AUTH (\S+) ?(.*)/i) {
+            $say->($self->authenticate($peer, uc $1, $2) ? '235 2.7.0 welcome' : '535 5.7.8 who are you?');
         } elsif ($line =~ /^MAIL FROM:(.*)/i) {
             %mail = (mail => $1, rcpt => []);
             $say->('250 2.1.0 Ok');
@@ -68,6 +89,11 @@ sub session {
             my $refusal = $self->{rcpt}{$2};
             push @{ $mail{rcpt} }, $1 unless $refusal;
             $say->($refusal // '250 2.1.5 Ok');
+        } elsif ($line =~ /^BDAT (\d+)( LAST)?/i) {
+            my $last = $2;
+            read($peer, my $chunk, $1) == $1 or return;
+            $chunks .= $chunk;
+            $last ? $done->($chunks) : $say->('250 2.0.0 go on');
         } elsif ($line =~ /^DATA/i) {
             if (!@{ $mail{rcpt} // [] }) {
                 $say->('554 5.5.1 no valid recipients');
@@ -81,8 +107,7 @@ sub session {
                 $content .= $l;
             }
             return unless $whole;
-            $self->keep(\%mail, $content, ++$count) if $self->{eod} =~ /^2/;
-            $say->($self->{eod});
+            $done->($content);
         } elsif ($line =~ /^QUIT/i) {
             $say->('221 2.0.0 bye');
             return;
@@ -91,6 +116,23 @@ sub session {
         }
     }
 }
+
+sub authenticate {
+    my ($self, $peer, $mechanism, $initial) = @_;
+    my ($user, $password) = @{ $self->{auth} };
+    my $ask = sub {
+        print $peer '334 ', encode_base64($_[0], ''), "\r\n";
+        $peer->flush;
+        return decode_base64(<$peer> // '');
+    };
+    return decode_base64($initial) eq "\0$user\0$password" if $mechanism eq 'PLAIN';
+    return $ask->('Username:') eq $user && $ask->('Password:') eq $password if $mechanism eq 'LOGIN';
+    require Digest::HMAC_MD5;
+    return $ask->('<1.2@sink.test>') eq "$user " . Digest::HMAC_MD5::hmac_md5_hex('<1.2@sink.test>', $password);
+}
+
+# All that clients said, "PID line", content left out.
+sub heard { return slurp("$_[0]{dir}/.heard") }
 
 # The name is complete only when the content is.
 sub keep {
