@@ -564,7 +564,7 @@ static void facts(void *arg)
 int main(void)
 {
 	static const char main_cf[] = "compatibility_level = 3.6\nmyhostname = gate.test\ninet_protocols = ipv4\ninet_interfaces = "
-				      "127.0.0.2\nsmtp_helo_timeout = 2s\n";
+				      "127.0.0.2\nsmtp_helo_timeout = 2s\nsmtp_connection_cache_destinations = 127.0.0.1\n";
 	char path[64];
 	struct err e;
 
