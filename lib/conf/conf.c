@@ -134,6 +134,15 @@ static void add_defaults(struct conf *c)
 	}
 }
 
+/* "$config_directory/access" means the directory that is read, wherever the program was installed for. */
+static void know_own_directory(struct conf *c)
+{
+	struct value *v = map_get(c->values, STR("config_directory"));
+
+	if (!v->set)
+		v->raw = c->dir;
+}
+
 static void evaluate_all(struct conf *c)
 {
 	size_t at = 0;
@@ -156,6 +165,7 @@ static struct conf *load(const char *dir, const char *file, struct str text, str
 	read_settings(c, file, text);
 	read_overrides(c, overrides, count);
 	add_defaults(c);
+	know_own_directory(c);
 	if (!c->failed) {
 		conf_check_names(c, text, master_text);
 		evaluate_all(c);
