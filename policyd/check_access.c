@@ -28,7 +28,7 @@ static int parse_group(struct str group, struct arena *a, struct access *access,
 	return 0;
 }
 
-int access_prepare(const struct rule *rule, struct arena *a, const void **state, struct err *e)
+int access_prepare(struct rule *rule, struct arena *a, struct err *e)
 {
 	struct access *access = arena_alloc(a, sizeof *access);
 
@@ -36,7 +36,7 @@ int access_prepare(const struct rule *rule, struct arena *a, const void **state,
 	if (rule->argument.p[0] == '{' && parse_group(rule->argument, a, access, e) < 0)
 		return -1;
 	access->table = ruleset_table(access->spec, e);
-	*state = access;
+	rule->state = access;
 	return access->table == NULL ? -1 : 0;
 }
 
@@ -51,6 +51,7 @@ bool access_lookup(const struct access *access, struct request *r, struct access
 		answer = table_lookup(access->table, keys.list[i], &value, &e);
 	if (answer == TABLE_FOUND) {
 		v->action = arena_dup(r->life, buf_str(&value));
+		v->result = STR("found");
 		if (v->action.n == 0) {
 			log_warn("%.*s: lookup result is empty, taken as OK", STRF(access->spec));
 			v->action = STR("OK");

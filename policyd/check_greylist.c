@@ -1,47 +1,59 @@
 /* policyd/check_greylist.c - check_greylist: who comes for the first time is asked to come again.
- * What counts as the same: the client's network, or with greylist_group_by_spf the sender domain it may send for; the sender; the
- * recipient.
+ * What counts as the same: the client's network, or with greylist_group_by_spf the sender domain it may send for (a provider's many hosts
+ * are one then); the sender; the recipient.
  */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/date.h"
-#include "lib/mail/ip.h"
 #include "policyd/checks.h"
+#include "policyd/net.h"
 #include "policyd/store.h"
 #include "policyd/text.h"
 
+static bool recipient_exempt(const struct request *r)
+{
+	struct buf value = { 0 };
+	struct str ext;
+	struct err e = ERR_INIT;
+	bool found;
+
+	if (settings.greylist_exempt_recipients.count == 0)
+		return false;
+	found = tables_lookup_address(&settings.greylist_exempt_recipients, r->recipient, settings.recipient_delimiter, true, &value, &ext,
+			&e) == TABLE_FOUND;
+	buf_done(&value);
+	return found;
+}
+
+/* Who never waits, whatever SPF says. */
 static bool exempt(const struct request *r)
 {
 	struct err e = ERR_INIT;
 
-	return r->sasl_username.n > 0 || matchlist_addr(settings.greylist_exempt, r->client_address, &e) == TABLE_FOUND;
+	return r->sasl_username.n > 0 || matchlist_addr(settings.greylist_exempt, r->client_address, &e) == TABLE_FOUND ||
+	       (r->client_name.n > 0 && matchlist_host(settings.greylist_exempt, r->client_name, &e) == TABLE_FOUND) || recipient_exempt(r);
 }
 
-/* Empty: not an address. */
-static struct str client_net(struct request *r)
-{
-	struct ip ip;
-	struct buf text = { 0 };
-	struct str net;
-	unsigned bits;
+struct who {
+	struct str key; /* empty: not an address */
+	bool trusted; /* SPF makes it known and good: no waiting */
+};
 
-	if (!ip_parse(r->client_address, &ip))
-		return STR_NONE;
-	bits = (unsigned)conf_int(settings.conf, ip.v4 ? "greylist_ipv4_prefix" : "greylist_ipv6_prefix");
-	ip = ip_mask(&ip, bits);
-	ip_print(&text, &ip);
-	net = arena_printf(r->life, "%.*s/%u", (int)text.n, text.p, bits);
-	buf_done(&text);
-	return net;
-}
-
-static struct str who(struct request *r)
+static struct who who_comes(struct request *r)
 {
+	bool pass_is_enough = conf_bool(settings.conf, "greylist_exempt_spf_pass"),
+	     grouped = conf_bool(settings.conf, "greylist_group_by_spf");
+	bool listed = *conf_str(settings.conf, "greylist_known_domains") != '\0';
+	struct who who = { net_text(r->life, r->client_address), false };
 	struct str domain;
+	struct err e = ERR_INIT;
 
-	if (conf_bool(settings.conf, "greylist_group_by_spf") && spf_passes(r, &domain))
-		return arena_printf(r->life, "spf=%.*s", STRF(domain));
-	return client_net(r);
+	if ((!pass_is_enough && !grouped && !listed) || !spf_passes(r, &domain))
+		return who;
+	who.trusted = pass_is_enough || (listed && matchlist_host(settings.greylist_known_domains, domain, &e) == TABLE_FOUND);
+	if (grouped)
+		who.key = arena_printf(r->life, "spf=%.*s", STRF(store_tag(r->life, domain)));
+	return who;
 }
 
 static void delayed_header(struct request *r, int64_t seconds, struct verdict *v)
@@ -56,14 +68,29 @@ static void delayed_header(struct request *r, int64_t seconds, struct verdict *v
 	buf_done(&date);
 }
 
-static void apply(struct request *r, const struct greylist_answer *g, struct verdict *v)
+static void apply(struct request *r, const struct greylist_answer *g, struct str who, struct verdict *v)
 {
+	static const char *const results[] = { [GREYLIST_WAIT] = "wait", [GREYLIST_KNOWN] = "known", [GREYLIST_PASSED] = "passed" };
 	struct text_var vars[] = { { "greylist_wait", arena_printf(r->life, "%lld", (long long)g->seconds) } };
 
+	v->result = str_z(results[g->state]);
+	v->why = arena_printf(r->life, "%.*s: %s, %lld s", STRF(who), results[g->state], (long long)g->seconds);
 	if (g->state == GREYLIST_WAIT)
 		v->action = text_action(r->life, "greylist_action", vars, 1);
 	else if (g->state == GREYLIST_PASSED)
 		delayed_header(r, g->seconds, v);
+}
+
+/* The braces keep a client's keys on one node of a Redis cluster. */
+static struct store_greylist_keys keys_of(struct request *r, struct str who)
+{
+	struct str base = arena_printf(r->life, "grey:{%.*s}", STRF(who));
+
+	if (r->mark_prefix.n > 0)
+		base = arena_printf(r->life, "%.*s%.*s", STRF(r->mark_prefix), STRF(base));
+	return (struct store_greylist_keys){ .net = base,
+		.triplet = arena_printf(r->life, "%.*s:%.*s:%.*s", STRF(base), STRF(store_tag(r->life, r->sender)),
+			STRF(store_tag(r->life, r->recipient))) };
 }
 
 void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v)
@@ -73,23 +100,25 @@ void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v
 		.window_s = conf_time_ms(settings.conf, "greylist_retry_window") / 1000,
 		.lifetime_s = conf_time_ms(settings.conf, "greylist_lifetime") / 1000,
 		.auto_allow = conf_int(settings.conf, "greylist_auto_allow"),
+		.dry = r->dry,
 	};
 	struct greylist_answer answer = { GREYLIST_WAIT, 0 };
-	struct str client, net, triplet;
+	struct store_greylist_keys keys;
+	struct who who;
 	struct err e = ERR_INIT;
 
-	(void)rule; /* takes no argument */
-	if (exempt(r))
+	if (exempt(r)) {
+		v->why = STR("exempt");
 		return;
-	client = who(r);
-	if (client.n == 0)
+	}
+	who = who_comes(r);
+	if (who.key.n == 0 || who.trusted) {
+		v->why = who.trusted ? STR("SPF pass, known and good") : STR("no client address");
 		return;
-	/* The braces keep a client's keys on one node of a Redis cluster. */
-	net = arena_printf(r->life, "grey:{%.*s}", STRF(client));
-	triplet = arena_printf(r->life, "grey:{%.*s}:%.*s:%.*s", STRF(client), STRF(arena_lower(r->life, r->sender)),
-		STRF(arena_lower(r->life, r->recipient)));
-	if (store_greylist(r->life, net, triplet, &t, &answer, &e) < 0)
-		v->action = text_action(r->life, "greylist_failure_action", NULL, 0);
+	}
+	keys = keys_of(r, who.key);
+	if (store_greylist(r->life, &keys, &t, trouble_remedy(rule->check, TROUBLE_REDIS) == REMEDY_LOCAL, &answer, &e) < 0)
+		trouble_verdict(rule, r, TROUBLE_REDIS, arena_z(r->life, str_z(e.text)), v);
 	else
-		apply(r, &answer, v);
+		apply(r, &answer, who.key, v);
 }

@@ -106,6 +106,8 @@ static void lookup_hosts(const struct rule *rule, struct request *r, struct str 
 		hosts.names[hosts.count++] = domain;
 	else
 		result = kind == HOSTS_MX ? find_mx(r, domain, &hosts) : find_ns(r, domain, &hosts);
+	if (result == DNS_TEMPFAIL)
+		trouble_verdict(rule, r, TROUBLE_DNS, "cannot look up the hosts", v);
 	if (result == DNS_TEMPFAIL || result == DNS_BADNAME)
 		log_warn("%s: cannot look up the hosts of \"%.*s\"", rule->check->name, STRF(domain));
 	for (size_t i = 0; i < hosts.count; i++)

@@ -9,7 +9,7 @@
 #include "lib/mail/ip.h"
 #include "lib/net/dns.h"
 #include "policyd/checks.h"
-#include "policyd/dnsbl.h"
+#include "policyd/rbl_list.h"
 #include "policyd/text.h"
 
 /* What is asked about, and how the reply names it. */
@@ -18,14 +18,14 @@ struct subject {
 	struct str what, name; /* name: what is put in front of the list's domain */
 };
 
-int rbl_prepare(const struct rule *rule, struct arena *a, const void **state, struct err *e)
+int rbl_prepare(struct rule *rule, struct arena *a, struct err *e)
 {
 	struct dnsbl *d = arena_alloc(a, sizeof *d);
 	const char *why;
 
 	if (!dnsbl_parse(rule->argument, d, &why))
 		return err_temp(e, "\"%.*s\": %s", STRF(rule->argument), why);
-	*state = d;
+	rule->state = d;
 	return 0;
 }
 
@@ -68,10 +68,10 @@ static bool question_name(const struct rule *rule, const struct dnsbl *d, const 
 	return s->name.n > 0;
 }
 
-static bool listed(const struct dnsbl *d, const struct dns_answer *answer)
+static bool listed(const struct dnsbl *d, const struct rbl_answer *answer)
 {
 	for (size_t i = 0; i < answer->count; i++)
-		if (dnsbl_counts(d, (const unsigned char *)answer->records[i].data.p))
+		if (dnsbl_counts(d, answer->addresses[i]))
 			return true;
 	return false;
 }
@@ -157,12 +157,13 @@ static void listed_reply(struct request *r, const struct dnsbl *d, const struct 
 		verdict_config_error(v);
 }
 
-static struct str reason_for(struct request *r, struct str name)
+static void no_answer(
+	const struct rule *rule, struct request *r, const struct dnsbl *d, const struct subject *s, const char *why, struct verdict *v)
 {
-	struct dns_answer answer;
-
-	dns_ask(r->life, name, DNS_TXT, request_dns_deadline(r), &answer);
-	return answer.count > 0 ? answer.records[0].data : STR_NONE;
+	trouble_verdict(rule, r, TROUBLE_DNS, why, v);
+	if (trouble_remedy(rule->check, TROUBLE_DNS) == REMEDY_OWN)
+		v->action = arena_printf(
+			r->life, "DEFER_IF_REJECT 4.7.1 %s [%.*s]: %.*s does not answer", s->class, STRF(s->what), STRF(d->domain));
 }
 
 void rbl_eval(const struct rule *rule, struct request *r, struct verdict *v)
@@ -170,20 +171,21 @@ void rbl_eval(const struct rule *rule, struct request *r, struct verdict *v)
 	const struct dnsbl *d = rule->state;
 	struct subject s = subject_of(rule, r);
 	bool permits = rule->check->variant & RBL_PERMIT;
-	struct dns_answer answer;
+	struct rbl_answer answer;
 	struct buf name = { 0 };
 
 	if (question_name(rule, d, &s, &name)) {
-		dns_ask(r->life, buf_str(&name), DNS_A, request_dns_deadline(r), &answer);
-		if (answer.result == DNS_TEMPFAIL && permits)
-			v->action = arena_printf(
-				r->life, "DEFER_IF_REJECT 4.7.1 %s [%.*s]: %.*s does not answer", s.class, STRF(s.what), STRF(d->domain));
-		else if (answer.result == DNS_TEMPFAIL)
-			log_warn("%.*s: DNS list lookup failed: %s", (int)name.n, name.p, answer.why);
-		else if (listed(d, &answer) && permits)
-			v->action = STR("OK");
-		else if (listed(d, &answer))
-			listed_reply(r, d, &s, reason_for(r, buf_str(&name)), v);
+		rbl_list_ask(r, d, arena_lower(r->life, buf_str(&name)), (rule->check->variant & ~RBL_PERMIT) != RBL_CLIENT, &answer);
+		if (answer.failed) {
+			no_answer(rule, r, d, &s, answer.why, v);
+		} else if (listed(d, &answer)) {
+			v->result = STR("listed");
+			v->why = arena_printf(r->life, "%.*s is listed", STRF(s.what));
+			if (permits)
+				v->action = STR("OK");
+			else
+				listed_reply(r, d, &s, answer.reason, v);
+		}
 	}
 	buf_done(&name);
 }

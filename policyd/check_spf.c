@@ -153,25 +153,35 @@ static struct str received_spf(struct request *r, const struct spf_answer *s)
 	return field;
 }
 
+static void apply(const struct rule *rule, struct request *r, const struct spf_answer *s, struct verdict *v)
+{
+	struct text_var vars[] = {
+		{ "client_address", r->client_address },
+		{ "spf_domain", s->domain },
+		{ "spf_explanation", s->explanation },
+		{ "spf_identity", r->sender.n > 0 ? STR("mailfrom") : STR("helo") },
+		{ "spf_problem", str_z(s->problem) },
+	};
+
+	if (s->result == SPF_TEMPERROR && trouble_remedy(rule->check, TROUBLE_DNS) != REMEDY_OWN)
+		trouble_verdict(rule, r, TROUBLE_DNS, s->problem, v);
+	else if (actions[s->result] != NULL)
+		v->action = text_action(r->life, actions[s->result], vars, sizeof vars / sizeof *vars);
+}
+
 void spf_eval(const struct rule *rule, struct request *r, struct verdict *v)
 {
 	struct spf_answer s;
 
-	(void)rule; /* takes no argument */
-	if (exempt(r))
+	if (exempt(r)) {
+		v->why = STR("exempt");
 		return;
-	ask_spf(r, &s);
-	if (actions[s.result] != NULL) {
-		struct text_var vars[] = {
-			{ "client_address", r->client_address },
-			{ "spf_domain", s.domain },
-			{ "spf_explanation", s.explanation },
-			{ "spf_identity", r->sender.n > 0 ? STR("mailfrom") : STR("helo") },
-			{ "spf_problem", str_z(s.problem) },
-		};
-
-		v->action = text_action(r->life, actions[s.result], vars, sizeof vars / sizeof *vars);
 	}
+	ask_spf(r, &s);
+	apply(rule, r, &s, v);
+	v->result = str_z(spf_result_name(s.result));
+	v->why = arena_printf(
+		r->life, "%s of %.*s%s%.*s", spf_result_name(s.result), STRF(s.domain), s.mechanism.n > 0 ? " by " : "", STRF(s.mechanism));
 	if (conf_bool(settings.conf, "spf_header"))
 		v->header = received_spf(r, &s);
 }

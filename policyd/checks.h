@@ -8,14 +8,29 @@ enum check_argument { ARG_NONE, ARG_ONE }; /* ARG_ONE: the next word or { group 
 
 struct rule;
 
+/* What can go wrong while a check works, and what it does then: its row says so, policyd_trouble_actions may say otherwise. */
+enum trouble { TROUBLE_TIMEOUT, TROUBLE_DNS, TROUBLE_REDIS, TROUBLES };
+enum remedy {
+	REMEDY_NONE, /* cannot happen to this check */
+	REMEDY_SKIP, /* as if the check were not there */
+	REMEDY_PASS, /* OK */
+	REMEDY_DEFER, /* DEFER_IF_PERMIT: refusals of later checks go first */
+	REMEDY_REJECT,
+	REMEDY_LOCAL, /* with this process's own memory */
+	REMEDY_OWN /* the check knows better: see its file */
+};
+
 struct check {
 	const char *name; /* restriction word */
 	enum check_argument argument;
 	unsigned needs; /* FACT_ bits */
 	bool ahead; /* only asks (DNS): may run before the rules in front of it have answered */
 	int variant; /* the family's own */
-	/* Parse the argument once; *state is what eval gets, in a. May be NULL. 0, or -1 with *e. */
-	int (*prepare)(const struct rule *rule, struct arena *a, const void **state, struct err *e);
+	const char *cache; /* what a verdict is kept by, and how long; NULL: it is not */
+	const char *budget; /* parameter: its longest time */
+	enum remedy trouble[TROUBLES];
+	/* Parse the argument once; rule->state is what eval gets, in a. May be NULL. 0, or -1 with *e. */
+	int (*prepare)(struct rule *rule, struct arena *a, struct err *e);
 	void (*eval)(const struct rule *rule, struct request *r, struct verdict *v); /* Suspends. */
 };
 
@@ -23,10 +38,19 @@ struct check {
 struct rule {
 	const struct check *check;
 	struct str argument;
+	bool ahead; /* the check's, unless prepare() knows better */
 	const void *state;
 };
 
+extern const struct check checks[];
+extern const size_t check_count;
 const struct check *check_find(struct str name); /* NULL: not one of policyd's */
+
+/* trouble.c */
+int trouble_prepare(const char *actions, struct err *e); /* policyd_trouble_actions */
+enum remedy trouble_remedy(const struct check *c, enum trouble what);
+/* The verdict for this trouble; LOCAL and OWN are the check's to handle before. why: static or in the request. */
+void trouble_verdict(const struct rule *rule, struct request *r, enum trouble what, const char *why, struct verdict *v);
 
 /* check_access.c, check_hosts.c: what is looked up. */
 enum access_subject {
@@ -39,7 +63,7 @@ enum access_subject {
 	ACCESS_SASL,
 	ACCESS_ETRN
 };
-int access_prepare(const struct rule *rule, struct arena *a, const void **state, struct err *e);
+int access_prepare(struct rule *rule, struct arena *a, struct err *e);
 void access_eval(const struct rule *rule, struct request *r, struct verdict *v);
 
 /* Variant of a check about the hosts behind a name: subject * 4 + kind. */
@@ -49,7 +73,7 @@ void hosts_eval(const struct rule *rule, struct request *r, struct verdict *v);
 /* check_rbl.c */
 enum rbl_subject { RBL_CLIENT, RBL_CLIENT_NAME, RBL_REVERSE_CLIENT, RBL_HELO, RBL_SENDER, RBL_RCPT };
 #define RBL_PERMIT 16 /* in a variant: listed means permit */
-int rbl_prepare(const struct rule *rule, struct arena *a, const void **state, struct err *e);
+int rbl_prepare(struct rule *rule, struct arena *a, struct err *e);
 void rbl_eval(const struct rule *rule, struct request *r, struct verdict *v);
 
 /* check_spf.c */
@@ -57,9 +81,15 @@ void spf_eval(const struct rule *rule, struct request *r, struct verdict *v);
 /* Does SPF say pass for this client and sender? *domain: whose. For greylisting. Suspends. */
 bool spf_passes(struct request *r, struct str *domain);
 
+/* check_score.c, shadow.c */
+int score_prepare(struct rule *rule, struct arena *a, struct err *e);
+void score_eval(const struct rule *rule, struct request *r, struct verdict *v);
+int shadow_prepare(struct rule *rule, struct arena *a, struct err *e);
+void shadow_eval(const struct rule *rule, struct request *r, struct verdict *v);
+
 /* check_greylist.c, check_rate.c */
 void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v);
-int rate_prepare(const struct rule *rule, struct arena *a, const void **state, struct err *e);
+int rate_prepare(struct rule *rule, struct arena *a, struct err *e);
 void rate_eval(const struct rule *rule, struct request *r, struct verdict *v);
 
 #endif

@@ -5,11 +5,14 @@
  */
 #include "policyd/evaluate.h"
 
+#include <stdarg.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/net/fiber.h"
 
-#define GRACE_MS 1000 /* checks keep the request's deadline themselves; this is for the way back */
+#define GRACE_MS 1000 /* checks keep their budget themselves; this is for the way back */
+#define LIST_DEPTH_MAX 10 /* of lists that are actions of tables */
 
 /* One rule at work in its own fiber. It may outlive the evaluation, so it holds the request (whose memory it is in) and the rules. */
 struct job {
@@ -18,18 +21,44 @@ struct job {
 	const struct rule *rule;
 	struct verdict verdict;
 	struct fiber *waiter;
+	int64_t began;
 	bool started, done;
 };
 
 void request_ref(struct request *r)
 {
+	while (r->owner != NULL)
+		r = r->owner;
 	r->refs++;
 }
 
 void request_unref(struct request *r)
 {
+	while (r->owner != NULL)
+		r = r->owner;
 	if (--r->refs == 0)
 		arena_free(r->life);
+}
+
+void request_trace(struct request *r, const char *fmt, ...)
+{
+	struct buf raw = { 0 }, safe = { 0 };
+	va_list ap;
+
+	if (r->trace == NULL || r->trace->count == TRACE_MAX)
+		return;
+	va_start(ap, fmt);
+	buf_addfv(&raw, fmt, ap);
+	va_end(ap);
+	buf_add_safe(&safe, buf_str(&raw));
+	r->trace->lines[r->trace->count++] = arena_dup(r->life, buf_str(&safe));
+	buf_done(&raw);
+	buf_done(&safe);
+}
+
+static int64_t budget_ms(const struct check *c)
+{
+	return str_ends(str_z(c->budget), STR("_ms")) ? conf_int(settings.conf, c->budget) : conf_time_ms(settings.conf, c->budget);
 }
 
 static void run_job(void *arg)
@@ -53,9 +82,11 @@ static bool applies(const struct rule *rule, const struct request *r)
 static void start_ahead(struct job *jobs, struct request *r, struct ruleset *s, size_t from)
 {
 	for (size_t i = from; i < s->count; i++) {
-		if (!s->rules[i].check->ahead || jobs[i].started || !applies(&s->rules[i], r))
+		if (!s->rules[i].ahead || jobs[i].started || !applies(&s->rules[i], r))
 			continue;
-		jobs[i] = (struct job){ .request = r, .rules = s, .rule = &s->rules[i], .verdict = VERDICT_GO_ON, .started = true };
+		jobs[i] = (struct job){
+			.request = r, .rules = s, .rule = &s->rules[i], .verdict = VERDICT_GO_ON, .began = clock_mono_ms(), .started = true
+		};
 		request_ref(r);
 		s->refs++;
 		fiber_start("policyd check", run_job, &jobs[i]);
@@ -64,54 +95,112 @@ static void start_ahead(struct job *jobs, struct request *r, struct ruleset *s, 
 
 static void wait_for(struct job *j, struct verdict *v)
 {
-	int64_t limit = j->request->deadline + GRACE_MS;
+	int64_t limit = deadline_min(j->request->deadline, j->began + budget_ms(j->rule->check)) + GRACE_MS;
 
 	while (!j->done) {
 		j->waiter = fiber_self();
 		if (!fiber_wait(limit) && !j->done) {
 			j->waiter = NULL;
 			log_warn("restriction \"%s\" gave no answer in time", j->rule->check->name);
-			*v = (struct verdict){ .action = STR("451 4.3.0 Temporary lookup failure"), .whole = true };
+			trouble_verdict(j->rule, j->request, TROUBLE_TIMEOUT, "no answer in time", v);
 			return;
 		}
 	}
 	*v = j->verdict;
 }
 
+static void explain(struct request *r, const struct rule *rule, const struct verdict *v, int64_t began)
+{
+	if (r->trace == NULL || rule->check->eval == shadow_eval)
+		return;
+	request_trace(r, "%s%s%.*s: %.*s%s%.*s%s, %lld ms", rule->check->name, rule->argument.n > 0 ? " " : "",
+		STRF(str_sub(rule->argument, 0, 200)), STRF(v->action.n > 0 ? v->action : STR("DUNNO")), v->why.n > 0 ? " (" : "",
+		STRF(v->why), v->why.n > 0 ? ")" : "", (long long)(clock_mono_ms() - began));
+}
+
 /* The rule's verdict. An only slow rule needs no fiber of its own. */
 static void ask_rule(struct job *jobs, struct request *r, struct ruleset *s, size_t i, struct verdict *v)
 {
 	const struct rule *rule = &s->rules[i];
+	int64_t began = r->trace != NULL ? clock_mono_ms() : 0;
 	bool others = false;
 
-	for (size_t k = i + 1; k < s->count && !others; k++)
-		others = s->rules[k].check->ahead && applies(&s->rules[k], r);
-	if (rule->check->ahead && (others || jobs[i].started)) {
+	*v = VERDICT_GO_ON;
+	if (!applies(rule, r)) {
+		if (r->trace != NULL && rule->check->eval != shadow_eval)
+			request_trace(r, "%s: does not apply now", rule->check->name);
+		return;
+	}
+	for (size_t k = i + 1; k < s->count && !others && rule->ahead; k++)
+		others = s->rules[k].ahead && applies(&s->rules[k], r);
+	if (rule->ahead && (others || jobs[i].started)) {
 		start_ahead(jobs, r, s, i);
 		wait_for(&jobs[i], v);
 	} else {
 		rule->check->eval(rule, r, v);
 	}
+	explain(r, rule, v, began);
+}
+
+static void take_headers(struct outcome *out, struct str fields)
+{
+	while (fields.n > 0 && out->header_count < HEADERS_MAX)
+		out->headers[out->header_count++] = str_cut(&fields, '\n');
+}
+
+static void evaluate_rules(struct request *r, struct ruleset *s, int depth, struct outcome *out);
+
+/* The action is a list of restrictions: what they say is the action. False: it is something else. */
+static bool evaluate_list(struct request *r, struct verdict *v, int depth, struct outcome *out)
+{
+	struct ruleset *list;
+	bool broken;
+
+	if (depth == LIST_DEPTH_MAX || !ruleset_is_list(v->action))
+		return false;
+	request_trace(r, "now %.*s", STRF(v->action));
+	list = ruleset_get(v->action);
+	*v = VERDICT_GO_ON;
+	broken = list->broken;
+	if (broken)
+		verdict_config_error(v);
+	else
+		evaluate_rules(r, list, depth + 1, out);
+	ruleset_unref(list);
+	return !broken;
+}
+
+static void evaluate_rules(struct request *r, struct ruleset *s, int depth, struct outcome *out)
+{
+	struct job *jobs = arena_alloc(r->life, (s->count + 1) * sizeof *jobs);
+
+	for (size_t i = 0; i < s->count && !out->answered; i++) {
+		struct verdict v;
+
+		ask_rule(jobs, r, s, i, &v);
+		take_headers(out, v.header);
+		if (v.action.n == 0 || str_eqiz(v.action, "DUNNO"))
+			continue;
+		if (!evaluate_list(r, &v, depth, out)) {
+			out->verdict = v;
+			out->by = s->rules[i].check;
+			out->answered = true;
+		}
+		out->index = i;
+	}
 }
 
 void evaluate(struct request *r, struct ruleset *s, struct outcome *out)
 {
+	*out = (struct outcome){ .verdict = { .action = STR("DUNNO"), .header = STR_NONE } };
+	evaluate_rules(r, s, 0, out);
+}
+
+void evaluate_all(struct request *r, struct ruleset *s, struct verdict *verdicts)
+{
 	struct job *jobs = arena_alloc(r->life, (s->count + 1) * sizeof *jobs);
 
-	*out = (struct outcome){ .verdict = { .action = STR("DUNNO"), .header = STR_NONE } };
-	for (size_t i = 0; i < s->count; i++) {
-		struct verdict v = VERDICT_GO_ON;
-
-		if (!applies(&s->rules[i], r))
-			continue;
-		ask_rule(jobs, r, s, i, &v);
-		if (v.header.n > 0 && out->header_count < HEADERS_MAX)
-			out->headers[out->header_count++] = v.header;
-		if (v.action.n == 0 || str_eqiz(v.action, "DUNNO"))
-			continue;
-		out->verdict = v;
-		out->index = i;
-		out->answered = true;
-		return;
-	}
+	start_ahead(jobs, r, s, 0);
+	for (size_t i = 0; i < s->count; i++)
+		ask_rule(jobs, r, s, i, &verdicts[i]);
 }

@@ -8,12 +8,16 @@
 
 struct outcome {
 	struct verdict verdict; /* of the rule that answered; its action is DUNNO when none did */
-	size_t index; /* that rule's */
+	const struct check *by; /* whose it is; NULL: nobody answered */
+	size_t index; /* its place */
 	bool answered;
 	struct str headers[HEADERS_MAX];
 	size_t header_count;
 };
 
-void evaluate(struct request *r, struct ruleset *s, struct outcome *out); /* Suspends. */
+/* Up to the first rule that answers. An action that is a list of policyd's restrictions is evaluated in its place. Suspends. */
+void evaluate(struct request *r, struct ruleset *s, struct outcome *out);
+/* Every rule, whatever the others say: verdicts[i] is rule i's. Suspends. */
+void evaluate_all(struct request *r, struct ruleset *s, struct verdict *verdicts);
 
 #endif

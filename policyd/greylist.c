@@ -4,25 +4,27 @@
 #include "policyd/greylist.h"
 
 const char greylist_script[] =
+	"local dry = ARGV[5] == '1'\n"
 	"local delay, window, life, auto = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
 	"if auto > 0 and tonumber(redis.call('GET', KEYS[2]) or '0') >= auto then\n"
-	"  redis.call('EXPIRE', KEYS[2], life)\n"
+	"  if not dry then redis.call('EXPIRE', KEYS[2], life) end\n"
 	"  return {1, 0}\n"
 	"end\n"
 	"local now = tonumber(redis.call('TIME')[1])\n"
 	"local first = redis.call('GET', KEYS[1])\n"
 	"if first == 'p' then\n"
-	"  redis.call('EXPIRE', KEYS[1], life)\n"
+	"  if not dry then redis.call('EXPIRE', KEYS[1], life) end\n"
 	"  return {1, 0}\n"
 	"end\n"
 	"if not first or not tonumber(first) then\n"
 	"  if delay <= 0 then first = now else\n"
-	"    redis.call('SET', KEYS[1], now, 'EX', window)\n"
+	"    if not dry then redis.call('SET', KEYS[1], now, 'EX', window) end\n"
 	"    return {0, delay}\n"
 	"  end\n"
 	"end\n"
 	"local waited = now - tonumber(first)\n"
 	"if waited < delay then return {0, math.min(delay, delay - waited)} end\n"
+	"if dry then return {2, waited} end\n"
 	"redis.call('SET', KEYS[1], 'p', 'EX', life)\n"
 	"redis.call('INCR', KEYS[2])\n"
 	"redis.call('EXPIRE', KEYS[2], life)\n"
@@ -62,19 +64,23 @@ struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct 
 
 	get_number(l, net, &passed);
 	if (t->auto_allow > 0 && passed >= (uint64_t)t->auto_allow) {
-		put_number(l, net, passed, t->lifetime_s);
+		if (!t->dry)
+			put_number(l, net, passed, t->lifetime_s);
 		return (struct greylist_answer){ GREYLIST_KNOWN, 0 };
 	}
 	if (has_passed(l, triplet)) {
-		lru_put(l, triplet, STR("p"), t->lifetime_s);
+		if (!t->dry)
+			lru_put(l, triplet, STR("p"), t->lifetime_s);
 		return (struct greylist_answer){ GREYLIST_KNOWN, 0 };
 	}
-	if (!get_number(l, triplet, &first))
+	if (!get_number(l, triplet, &first) && !t->dry)
 		put_number(l, triplet, first, t->window_s);
 	waited = now_s - (int64_t)first;
 	if (waited < t->delay_s)
 		return (struct greylist_answer){ GREYLIST_WAIT, waited < 0 ? t->delay_s : t->delay_s - waited };
-	lru_put(l, triplet, STR("p"), t->lifetime_s);
-	put_number(l, net, passed + 1, t->lifetime_s);
+	if (!t->dry) {
+		lru_put(l, triplet, STR("p"), t->lifetime_s);
+		put_number(l, net, passed + 1, t->lifetime_s);
+	}
 	return (struct greylist_answer){ GREYLIST_PASSED, waited };
 }

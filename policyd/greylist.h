@@ -4,6 +4,7 @@
 #ifndef GATEPOST_POLICYD_GREYLIST_H
 #define GATEPOST_POLICYD_GREYLIST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "lib/base/lru.h"
@@ -12,6 +13,7 @@
 struct greylist_times {
 	int64_t delay_s, window_s, lifetime_s;
 	int64_t auto_allow; /* triplets; 0: never */
+	bool dry; /* only what would be said */
 };
 
 enum greylist_state { GREYLIST_WAIT, GREYLIST_KNOWN, GREYLIST_PASSED };
@@ -23,7 +25,7 @@ struct greylist_answer {
 
 /* In this process's memory. now_s: wall clock. */
 struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct str triplet, const struct greylist_times *t, int64_t now_s);
-/* The same in Redis. Keys: triplet, network. Arguments: delay, window, lifetime, auto_allow. Answers {state, seconds}. */
+/* The same in Redis. Keys: triplet, network. Arguments: delay, window, lifetime, auto_allow, dry. Answers {state, seconds}. */
 extern const char greylist_script[];
 
 #endif

@@ -24,6 +24,14 @@ static struct matchlist *open_clients(const struct conf *c, const char *paramete
 	return m;
 }
 
+static void open_tables(const struct conf *c, const char *parameter, struct tables *out)
+{
+	struct err e = ERR_INIT;
+
+	if (tables_open(arena_new("policyd tables"), conf_str(c, parameter), conf_dir(c), out, &e) < 0)
+		log_fatal("parameter %s: %s", parameter, e.text);
+}
+
 static bool list_has(const char *list, const char *want)
 {
 	struct str rest = str_z(list), word;
@@ -49,8 +57,15 @@ static void init(const struct conf *c)
 	settings.key_prefix = str_z(conf_str(c, "redis_key_prefix"));
 	settings.spf_exempt = open_clients(c, "spf_exempt_clients");
 	settings.greylist_exempt = open_clients(c, "greylist_exempt_clients");
-	if (tables_open(arena_new("policyd tables"), conf_str(c, "rbl_reply_maps"), conf_dir(c), &settings.rbl_reply_maps, &e) < 0)
-		log_fatal("parameter rbl_reply_maps: %s", e.text);
+	settings.greylist_known_domains = open_clients(c, "greylist_known_domains");
+	settings.allow_clients = open_clients(c, "policyd_allow_clients");
+	settings.classes = str_z(conf_str(c, "policyd_restriction_classes"));
+	open_tables(c, "rbl_reply_maps", &settings.rbl_reply_maps);
+	open_tables(c, "greylist_exempt_recipients", &settings.greylist_exempt_recipients);
+	open_tables(c, "policyd_allow_recipients", &settings.allow_recipients);
+	open_tables(c, "policyd_allow_senders", &settings.allow_senders);
+	if (trouble_prepare(conf_str(c, "policyd_trouble_actions"), &e) < 0)
+		log_fatal("parameter policyd_trouble_actions: %s", e.text);
 	store_init(c);
 	ruleset_open_tables(c);
 }

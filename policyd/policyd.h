@@ -22,7 +22,10 @@ struct settings {
 	int64_t dns_timeout_ms; /* one DNS answer */
 	struct str restrictions; /* policyd_restrictions */
 	struct str key_prefix; /* redis_key_prefix */
-	struct matchlist *spf_exempt, *greylist_exempt;
+	struct str classes; /* policyd_restriction_classes */
+	struct matchlist *spf_exempt, *greylist_exempt, *greylist_known_domains;
+	struct matchlist *allow_clients; /* they, and the addresses below, pass whatever the checks say */
+	struct tables allow_senders, allow_recipients, greylist_exempt_recipients;
 	struct tables rbl_reply_maps;
 };
 
@@ -44,7 +47,23 @@ struct request {
 	int64_t deadline;
 	struct str client_address, client_name, reverse_client_name, helo, sender, recipient, etrn_domain;
 	struct str sasl_username, ccert_fingerprint, ccert_pubkey_fingerprint, instance;
+	struct str state; /* protocol_state */
+	int64_t size, recipient_count;
+	bool dry; /* somebody only wants to know: leave no mark */
+	struct str mark_prefix; /* shadow policies keep their marks apart */
+	struct request *owner; /* of whom this one is a copy; NULL: none */
+	struct trace *trace; /* NULL: nobody wants to know */
 };
+
+#define TRACE_MAX 60 /* lines of reasoning in one answer */
+
+/* What led to an answer, for "gatepost ask". Lines live in the request. */
+struct trace {
+	struct str lines[TRACE_MAX];
+	size_t count;
+};
+
+void request_trace(struct request *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void request_ref(struct request *r);
 void request_unref(struct request *r);
@@ -54,9 +73,11 @@ struct verdict {
 	struct str action; /* access(5) action; empty: go on */
 	bool whole; /* the action's text is the complete reply */
 	struct str header; /* field for the top of the message; empty: none */
+	struct str result; /* the finding in a word, for check_score: "listed", "fail"; empty: nothing was found */
+	struct str why; /* the finding in a few words, for people */
 };
 
-#define VERDICT_GO_ON ((struct verdict){ .action = STR_NONE, .header = STR_NONE })
+#define VERDICT_GO_ON ((struct verdict){ .action = STR_NONE, .header = STR_NONE, .result = STR_NONE, .why = STR_NONE })
 
 /* Part of an address behind the last '@'; empty when there is none. */
 struct str request_domain(struct str address);

@@ -10,6 +10,7 @@
 #define RULES_MAX 200 /* restrictions in one text */
 #define RULESETS_KEPT 1000 /* texts; more than a configuration can have */
 #define TABLES_MAX 1000
+#define CLASS_DEPTH_MAX 10 /* of classes inside each other */
 
 /* The process's parsed texts and open tables. */
 static struct {
@@ -48,46 +49,114 @@ bool ruleset_is_table(struct str word)
 	return colon > 0 && table_type_find(str_sub(word, 0, (size_t)colon)) != NULL;
 }
 
+const char *ruleset_class(struct arena *a, struct str word)
+{
+	struct str classes = settings.classes, name;
+
+	if (word.n >= 2 && word.p[0] == '{' && word.p[word.n - 1] == '}')
+		return arena_z(a, str_sub(word, 1, word.n - 2));
+	while ((name = str_word(&classes, ", \t\r\n")).n > 0)
+		if (str_eq(name, word))
+			return conf_lookup(settings.conf, word);
+	return NULL;
+}
+
+static int parse_text(struct ruleset *s, struct str text, int depth, struct err *e);
+
+static int parse_class(struct ruleset *s, struct str word, int depth, struct err *e)
+{
+	const char *text = word.p[0] == '{' ? NULL : ruleset_class(s->life, word);
+
+	if (text == NULL)
+		return err_temp(e, "unknown smtpd restriction: \"%.*s\"", STRF(word));
+	return parse_text(s, str_z(text), depth + 1, e) < 0 ? err_context(e, "class %.*s", STRF(word)) : 0;
+}
+
 /* One restriction and its argument off the front of *rest. 0, 1 at the end, -1 with *e. */
-static int parse_rule(struct ruleset *s, struct str *rest, struct err *e)
+static int parse_rule(struct ruleset *s, struct str *rest, int depth, struct err *e)
 {
 	struct str word = str_word_braced(rest);
 	struct rule *rule = &s->rules[s->count];
 
 	if (word.n == 0)
 		return 1;
-	if (s->count == RULES_MAX)
-		return err_temp(e, "more than %d restrictions", RULES_MAX);
+	if (s->count == RULES_MAX || depth > CLASS_DEPTH_MAX)
+		return err_temp(e, "more than %d restrictions, or classes of themselves", RULES_MAX);
 	rule->check = check_find(word);
 	if (rule->check == NULL)
-		return err_temp(e, "unknown smtpd restriction: \"%.*s\"", STRF(word));
+		return parse_class(s, word, depth, e);
+	rule->ahead = rule->check->ahead;
 	if (rule->check->argument == ARG_ONE)
 		rule->argument = arena_dup(s->life, str_word_braced(rest));
 	if (rule->check->argument == ARG_ONE && rule->argument.n == 0)
 		return err_temp(e, "restriction \"%s\" needs an argument", rule->check->name);
-	if (rule->check->prepare != NULL && rule->check->prepare(rule, s->life, &rule->state, e) < 0)
+	if (rule->check->prepare != NULL && rule->check->prepare(rule, s->life, e) < 0)
 		return err_context(e, "restriction \"%s\"", rule->check->name);
+	s->ahead = s->ahead && rule->ahead;
 	s->count++;
 	return 0;
 }
 
-static struct ruleset *parse_rules(struct str text)
+static int parse_text(struct ruleset *s, struct str text, int depth, struct err *e)
+{
+	int rc = 0;
+
+	while (rc == 0)
+		rc = parse_rule(s, &text, depth, e);
+	return rc < 0 ? -1 : 0;
+}
+
+static struct ruleset *ruleset_new(void)
 {
 	struct arena *life = arena_new("policyd rules");
 	struct ruleset *s = arena_alloc(life, sizeof *s);
-	struct err e = ERR_INIT;
-	int rc = 0;
 
-	s->life = life;
-	s->refs = 1;
+	*s = (struct ruleset){ .life = life, .refs = 1, .ahead = true };
 	s->rules = arena_alloc(life, (RULES_MAX + 1) * sizeof *s->rules);
-	while (rc == 0)
-		rc = parse_rule(s, &text, &e);
-	if (rc < 0) {
-		log_warn("%s", e.text);
-		s->broken = true;
-	}
 	return s;
+}
+
+struct ruleset *ruleset_parse(struct str text, struct err *e)
+{
+	struct ruleset *s = ruleset_new();
+
+	if (parse_text(s, text, 0, e) == 0)
+		return s;
+	ruleset_unref(s);
+	return NULL;
+}
+
+static struct ruleset *parse_rules(struct str text)
+{
+	struct err e = ERR_INIT;
+	struct ruleset *s = ruleset_parse(text, &e);
+
+	if (s != NULL)
+		return s;
+	log_warn("%s", e.text);
+	s = ruleset_new();
+	s->broken = true;
+	return s;
+}
+
+bool ruleset_is_list(struct str text)
+{
+	struct str word;
+	bool any = false;
+
+	while ((word = str_word_braced(&text)).n > 0) {
+		const struct check *c = check_find(word);
+		struct str classes = settings.classes, name = STR_NONE;
+
+		while (c == NULL && (name = str_word(&classes, ", \t\r\n")).n > 0 && !str_eq(name, word))
+			;
+		if (c == NULL && name.n == 0)
+			return false;
+		if (c != NULL && c->argument == ARG_ONE)
+			(void)str_word_braced(&text);
+		any = true;
+	}
+	return any;
 }
 
 static void drop_ruleset(void *s)
@@ -136,10 +205,14 @@ void ruleset_open_tables(const struct conf *c)
 	static const char *const lists[] = { "policyd_restrictions", "smtpd_client_restrictions", "smtpd_helo_restrictions",
 		"smtpd_sender_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_data_restrictions",
 		"smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions" };
-	struct str classes = str_z(conf_str(c, "smtpd_restriction_classes")), name;
+	static const char *const class_lists[] = { "smtpd_restriction_classes", "policyd_restriction_classes" };
 
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		open_tables_in(str_z(conf_str(c, lists[i])));
-	while ((name = str_word(&classes, ", \t\r\n")).n > 0)
-		open_tables_in(str_z(conf_lookup(c, name)));
+	for (size_t i = 0; i < sizeof class_lists / sizeof *class_lists; i++) {
+		struct str classes = str_z(conf_str(c, class_lists[i])), name;
+
+		while ((name = str_word(&classes, ", \t\r\n")).n > 0)
+			open_tables_in(str_z(conf_lookup(c, name)));
+	}
 }

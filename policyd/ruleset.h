@@ -10,11 +10,18 @@ struct ruleset {
 	struct rule *rules;
 	size_t count;
 	bool broken; /* something in it could not be understood; the reason was logged */
+	bool ahead; /* all of it only asks */
 };
 
 /* The rules of text, with one reference for the caller. Never NULL. A broken one is parsed anew each time: a table may appear. */
 struct ruleset *ruleset_get(struct str text);
 void ruleset_unref(struct ruleset *s);
+/* Parsed anew, for the caller alone. NULL with *e. */
+struct ruleset *ruleset_parse(struct str text, struct err *e);
+/* The text of a restriction class, of { group } itself; NULL: neither. */
+const char *ruleset_class(struct arena *a, struct str word);
+/* Is this all restrictions that policyd can evaluate? For an action that is a list. */
+bool ruleset_is_list(struct str text);
 
 /* A table by "type:name", opened once per process. NULL with *e. */
 struct table *ruleset_table(struct str spec, struct err *e);

@@ -12,7 +12,8 @@
 #include "lib/base/log.h"
 #include "lib/base/lru.h"
 #include "lib/service/service.h"
-#include "policyd/evaluate.h"
+#include "policyd/allow.h"
+#include "policyd/shadow.h"
 
 #define IDLE_MS (1000 * 1000) /* smtpd_policy_service_max_ttl: Postfix never keeps a connection longer */
 #define SEND_MS (100 * 1000)
@@ -61,6 +62,13 @@ static unsigned facts_of(const struct request *r, struct str state)
 	       (r->recipient.n > 0 ? FACT_RCPT : 0u) | (r->etrn_domain.n > 0 ? FACT_ETRN : 0u);
 }
 
+static int64_t number_of(const struct policy_request *attrs, const char *name)
+{
+	uint64_t n;
+
+	return str_to_u64(policy_get(attrs, name), INT64_MAX, &n) ? (int64_t)n : 0;
+}
+
 static struct request *request_new(struct arena *life, const struct policy_request *attrs)
 {
 	struct request *r = arena_alloc(life, sizeof *r);
@@ -79,6 +87,9 @@ static struct request *request_new(struct arena *life, const struct policy_reque
 	r->ccert_fingerprint = policy_get(attrs, "ccert_fingerprint");
 	r->ccert_pubkey_fingerprint = policy_get(attrs, "ccert_pubkey_fingerprint");
 	r->instance = policy_get(attrs, "instance");
+	r->state = policy_get(attrs, "protocol_state");
+	r->size = number_of(attrs, "size");
+	r->recipient_count = number_of(attrs, "recipient_count");
 	r->facts = facts_of(r, policy_get(attrs, "protocol_state"));
 	return r;
 }
@@ -89,7 +100,7 @@ static bool header_is_new(const struct request *r, struct str field)
 	struct buf key = { 0 };
 	bool fresh;
 
-	if (r->instance.n == 0)
+	if (r->instance.n == 0 || r->dry)
 		return true;
 	buf_add(&key, r->instance);
 	buf_addc(&key, '\n');
@@ -112,6 +123,8 @@ static void fill_answer(const struct request *r, const struct outcome *out, stru
 	for (size_t i = 0; i < out->header_count; i++)
 		if (header_is_new(r, out->headers[i]))
 			policy_add(answer, "header", out->headers[i]);
+	for (size_t i = 0; r->trace != NULL && i < r->trace->count && answer->count < POLICY_ATTRS_MAX; i++)
+		policy_add(answer, "reason", r->trace->lines[i]);
 }
 
 /* A stock Postfix's answer: one action. A header field is an action too, when there is no other. */
@@ -127,26 +140,51 @@ static void fill_plain_answer(const struct request *r, const struct outcome *out
 	policy_add(answer, "action", action);
 }
 
+/* "gatepost ask" wants to know why, and leaves no mark. */
+static void want_reasons(struct request *r)
+{
+	r->dry = true;
+	r->trace = arena_alloc(r->life, sizeof *r->trace);
+}
+
+static void decide(struct request *r, struct ruleset *rules, struct outcome *out)
+{
+	const char *allowed = allow_reason(r);
+
+	*out = (struct outcome){ .answered = true };
+	if (rules->broken) {
+		verdict_config_error(&out->verdict);
+	} else if (allowed != NULL) {
+		*out = (struct outcome){ .verdict = { .action = STR("DUNNO") } };
+		request_trace(r, "%s: nothing else is asked", allowed);
+	} else {
+		evaluate(r, rules, out);
+	}
+}
+
 /* The answer to one request. The request's memory is given back when the last check that still works on it is done. */
 static int answer_request(struct session *s, struct arena *life, const struct policy_request *attrs, struct err *e)
 {
 	struct request *r = request_new(life, attrs);
 	struct str named = policy_get(attrs, "restrictions");
-	bool plain = !s->trusted || named.n == 0;
+	bool plain = !s->trusted || named.n == 0, explain = s->trusted && policy_get(attrs, "explain").n > 0;
 	struct ruleset *rules = ruleset_get(plain ? settings.restrictions : named);
 	struct policy_request answer = { .count = 0 };
-	struct outcome out = { .answered = true };
+	struct outcome out;
 	int rc;
 
-	if (rules->broken)
-		verdict_config_error(&out.verdict);
-	else
-		evaluate(r, rules, &out);
-	if (plain)
+	if (explain)
+		want_reasons(r);
+	decide(r, rules, &out);
+	if (explain)
+		shadow_try(r, rules, &out);
+	if (plain && !explain)
 		fill_plain_answer(r, &out, &answer);
 	else
 		fill_answer(r, &out, &answer);
 	rc = policy_send_answer(s->io, &answer, deadline_in(SEND_MS), e);
+	if (!explain)
+		shadow_try(r, rules, &out);
 	ruleset_unref(rules);
 	request_unref(r);
 	return rc;

@@ -3,9 +3,12 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/mem.h"
 #include "lib/service/redis_conf.h"
 #include "policyd/policyd.h"
 
+#define KNOWN_S 60 /* how long a worker remembers by itself who has passed */
+#define TAG_MAX 320 /* octets of a value in a key: an address */
 #define CACHE_VALUE_MAX 2048 /* octets; longer ones are not worth a place */
 
 /* The process's memory. */
@@ -14,17 +17,6 @@ static struct {
 	struct lru *cache, *greylist, *rates;
 	bool warned; /* that shared state is only this process's */
 } store;
-
-/* Key: theoretical arrival. Arguments: interval, burst, both in ms of Redis' clock. Answers {allowed, wait}. */
-static const char gcra_script[] = "local t = redis.call('TIME')\n"
-				  "local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)\n"
-				  "local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])\n"
-				  "local arrival = tonumber(redis.call('GET', KEYS[1]) or '0') or 0\n"
-				  "local next = math.max(arrival, now) + interval\n"
-				  "local allowed_at = next - burst * interval\n"
-				  "if allowed_at > now then return {0, allowed_at - now} end\n"
-				  "redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', next - now)\n"
-				  "return {1, 0}\n";
 
 void store_init(const struct conf *c)
 {
@@ -97,19 +89,20 @@ static struct str number(struct arena *a, int64_t n)
 	return arena_printf(a, "%lld", (long long)n);
 }
 
-int store_greylist(
-	struct arena *a, struct str net, struct str triplet, const struct greylist_times *t, struct greylist_answer *out, struct err *e)
+/* Who has passed passes for a while without Redis being asked. */
+static struct str known_key(struct arena *a, struct str triplet)
 {
-	struct redis_value v;
-	struct str words[] = { full_key(a, triplet), full_key(a, net), number(a, t->delay_s), number(a, t->window_s),
-		number(a, t->lifetime_s), number(a, t->auto_allow) };
+	return arena_printf(a, "known:%.*s", STRF(triplet));
+}
 
-	if (store.redis == NULL) {
-		warn_once();
-		*out = greylist_in_memory(store.greylist, net, triplet, t, clock_wall_us() / 1000000);
-		return 0;
-	}
-	if (redis_script(store.redis, a, greylist_script, 2, 6, words, &v, e) < 0 || two_integers(&v, INT32_MAX, &out->seconds, e) < 0)
+static int greylist_in_redis(
+	struct arena *a, const struct store_greylist_keys *keys, const struct greylist_times *t, struct greylist_answer *out, struct err *e)
+{
+	struct str words[] = { full_key(a, keys->triplet), full_key(a, keys->net), number(a, t->delay_s), number(a, t->window_s),
+		number(a, t->lifetime_s), number(a, t->auto_allow), t->dry ? STR("1") : STR("0") };
+	struct redis_value v;
+
+	if (redis_script(store.redis, a, greylist_script, 2, 7, words, &v, e) < 0 || two_integers(&v, INT32_MAX, &out->seconds, e) < 0)
 		return -1;
 	if (v.items[0].integer < GREYLIST_WAIT || v.items[0].integer > GREYLIST_PASSED)
 		return err_temp(e, "Redis: unexpected answer of a script");
@@ -117,35 +110,96 @@ int store_greylist(
 	return 0;
 }
 
-static void rate_in_memory(struct str key, const struct gcra_limit *limit, struct gcra_answer *out)
+int store_greylist(struct arena *a, const struct store_greylist_keys *keys, const struct greylist_times *t, bool local,
+	struct greylist_answer *out, struct err *e)
 {
-	struct buf kept = { 0 };
-	uint64_t arrival = 0;
-	int64_t now = clock_mono_ms();
+	struct str known = known_key(a, keys->triplet);
 
-	if (!lru_get(store.rates, key, &kept) || !str_to_u64(buf_str(&kept), INT64_MAX, &arrival))
-		arrival = 0;
-	*out = gcra_count(limit, (int64_t)arrival, now);
-	buf_clear(&kept);
-	buf_addf(&kept, "%lld", (long long)out->arrival);
-	if (out->allowed)
-		lru_put(store.rates, key, buf_str(&kept), (out->arrival - now) / 1000 + 1);
-	buf_done(&kept);
-}
-
-int store_rate(struct arena *a, struct str key, const struct gcra_limit *limit, struct gcra_answer *out, struct err *e)
-{
-	struct redis_value v;
-	int64_t interval = limit->period_ms / limit->count;
-	struct str words[] = { full_key(a, key), number(a, interval > 0 ? interval : 1), number(a, limit->burst) };
-
-	if (store.redis == NULL) {
-		warn_once();
-		rate_in_memory(key, limit, out);
+	if (store.redis != NULL && lru_get(store.cache, known, NULL)) {
+		*out = (struct greylist_answer){ GREYLIST_KNOWN, 0 };
 		return 0;
 	}
-	if (redis_script(store.redis, a, gcra_script, 1, 3, words, &v, e) < 0 || two_integers(&v, INT64_MAX, &out->wait_ms, e) < 0)
+	if (store.redis != NULL && greylist_in_redis(a, keys, t, out, e) == 0) {
+		if (out->state != GREYLIST_WAIT && !t->dry)
+			lru_put(store.cache, known, STR_NONE, t->lifetime_s < KNOWN_S ? t->lifetime_s : KNOWN_S);
+		return 0;
+	}
+	if (store.redis != NULL && !local)
 		return -1;
-	out->allowed = v.items[0].integer == 1;
+	if (store.redis == NULL)
+		warn_once();
+	*out = greylist_in_memory(store.greylist, keys->net, keys->triplet, t, clock_wall_us() / 1000000);
 	return 0;
+}
+
+/* The items whose keys live on one server: those with the first one's tag; without a cluster, all. */
+static size_t same_server(const struct gcra_item *items, size_t count)
+{
+	struct str tag = str_sub(items[0].key, 0, (size_t)str_chr(items[0].key, '}') + 1);
+	size_t n = 1;
+
+	if (!redis_is_cluster(store.redis))
+		return count;
+	while (n < count && str_starts(items[n].key, tag))
+		n++;
+	return n;
+}
+
+static int rate_in_redis(struct arena *a, const struct gcra_item *items, size_t count, bool dry, int *over, int64_t *wait_us, struct err *e)
+{
+	struct str words[2 * STORE_RATE_MAX + 1 + 4 * STORE_RATE_MAX];
+	struct redis_value v;
+	size_t n = 0;
+
+	check(count <= STORE_RATE_MAX);
+	for (size_t i = 0; i < count; i++) {
+		words[n++] = full_key(a, items[i].key);
+		words[n++] = full_key(a, items[i].once.n > 0 ? items[i].once : items[i].key);
+	}
+	words[n++] = dry ? STR("1") : STR("0");
+	for (size_t i = 0; i < count; i++) {
+		words[n++] = number(a, items[i].limit.period_us);
+		words[n++] = number(a, items[i].limit.count);
+		words[n++] = number(a, items[i].limit.burst);
+		words[n++] = number(a, items[i].cost);
+	}
+	if (redis_script(store.redis, a, gcra_script, 2 * count, n, words, &v, e) < 0 || two_integers(&v, INT64_MAX, wait_us, e) < 0)
+		return -1;
+	if (v.items[0].integer < 0 || v.items[0].integer > (int64_t)count)
+		return err_temp(e, "Redis: unexpected answer of a script");
+	*over = (int)v.items[0].integer - 1;
+	return 0;
+}
+
+int store_rate(struct arena *a, struct gcra_item *items, size_t count, bool dry, bool local, int *over, int64_t *wait_us, struct err *e)
+{
+	*over = -1;
+	for (size_t at = 0, n; store.redis != NULL && at < count; at += n) {
+		n = same_server(items + at, count - at);
+		if (rate_in_redis(a, items + at, n, dry, over, wait_us, e) == 0) {
+			if (*over >= 0)
+				*over += (int)at;
+			if (*over >= 0 || at + n == count)
+				return 0;
+			continue;
+		}
+		if (!local)
+			return -1;
+		break;
+	}
+	if (store.redis == NULL)
+		warn_once();
+	*over = gcra_in_memory(store.rates, items, count, dry, clock_mono_ms() * 1000, wait_us);
+	return 0;
+}
+
+struct str store_tag(struct arena *a, struct str value)
+{
+	struct str tag = arena_lower(a, str_sub(value, 0, TAG_MAX));
+	char *p = (char *)(uintptr_t)tag.p;
+
+	for (size_t i = 0; i < tag.n; i++)
+		if (p[i] == '{' || p[i] == '}' || (unsigned char)p[i] <= ' ')
+			p[i] = '_';
+	return tag;
 }

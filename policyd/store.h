@@ -11,15 +11,24 @@
 #include "policyd/gcra.h"
 #include "policyd/greylist.h"
 
+#define STORE_RATE_MAX 10 /* limits counted at once */
+
 void store_init(const struct conf *c);
 
 /* Verdict cache, two levels: this process, then Redis. get: false when nobody knows. Suspend. */
 bool store_cache_get(struct arena *a, struct str key, struct str *value);
 void store_cache_put(struct arena *a, struct str key, struct str value, uint32_t seconds);
 
-/* One greylisting step / one event counted against a limit: in Redis by script, else in memory. -1 with *e: memory is away. Suspend. */
-int store_greylist(
-	struct arena *a, struct str net, struct str triplet, const struct greylist_times *t, struct greylist_answer *out, struct err *e);
-int store_rate(struct arena *a, struct str key, const struct gcra_limit *limit, struct gcra_answer *out, struct err *e);
+/* One greylisting step / one event counted against limits (*over: place of the one that says no, -1: none). In Redis by script; in this
+ * process's memory without Redis, or when `local` says that this is better than nothing while it is away. -1 with *e: memory is away.
+ * Suspend. */
+struct store_greylist_keys {
+	struct str net, triplet;
+};
+int store_greylist(struct arena *a, const struct store_greylist_keys *keys, const struct greylist_times *t, bool local,
+	struct greylist_answer *out, struct err *e);
+int store_rate(struct arena *a, struct gcra_item *items, size_t count, bool dry, bool local, int *over, int64_t *wait_us, struct err *e);
+/* A value made fit for a {hash tag} of a key: short, without braces and blanks. */
+struct str store_tag(struct arena *a, struct str value);
 
 #endif

@@ -118,12 +118,16 @@ static bool set_values_refer_to(const struct conf *c, struct str name)
 
 static bool is_restriction_class(const struct conf *c, struct str name)
 {
-	const struct value *v = map_get(c->values, STR("smtpd_restriction_classes"));
-	struct str rest = str_z(v->raw), word;
+	static const char *const lists[] = { "smtpd_restriction_classes", "policyd_restriction_classes" };
 
-	while ((word = str_word(&rest, ", \t\r\n")).n > 0)
-		if (str_eq(word, name))
-			return true;
+	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+		const struct value *v = map_get(c->values, str_z(lists[i]));
+		struct str rest = str_z(v->raw), word;
+
+		while ((word = str_word(&rest, ", \t\r\n")).n > 0)
+			if (str_eq(word, name))
+				return true;
+	}
 	return false;
 }
 
