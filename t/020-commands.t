@@ -125,7 +125,7 @@ subtest 'check: what is outside' => sub {
     like $err, qr/main\.cf:9: warning: smtpd_recipient_restrictions: no answer from inet:127\.0\.0\.1:$nobody/, 'no policy server';
     like $err, qr/main\.cf:9: warning: smtpd_recipient_restrictions: "reject_bar" comes after "permit"/, 'a word that never counts';
     like $err, qr/smtpd_recipient_restrictions: unknown restriction "reject_foo"/, 'an unknown word';
-    like $err, qr/main\.cf:10: warning: redis_server: no answer from/, 'no Redis';
+    like $err, qr/main\.cf:10: warning: redis_server: no answer: Redis/, 'no Redis';
     system("openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=mx -keyout '$dir/conf/key' -out '$dir/conf/cert' 2>/dev/null");
     put('main.cf', $base . "smtpd_tls_cert_file = $dir/conf/cert\nsmtpd_tls_key_file = $dir/conf/key\nsmtpd_tls_security_level = may\n");
     ($rc, $out, $err) = gatepost('check');

@@ -33,8 +33,9 @@ sub blocks {
         } elsif ($block) {
             $block->[2] .= "$line\n";
         } elsif ($line =~ /^```(\w*)$/) {
-            my $file = $before =~ /`(\/[^`]+)`:\s*$/ ? $1 : undef;
-            $block = $1 eq '' && $file ? ['file', $file, '', $number] : [$1, '', '', $number];
+            my $kind = $1;
+            my ($file) = $before =~ /`(\/[^`]+)`:\s*$/;
+            $block = $kind eq '' && defined $file ? ['file', $file, '', $number] : [$kind, '', '', $number];
         } elsif ($line =~ /\S/) {
             $before = $line;
         }
@@ -95,7 +96,7 @@ cd /
 E
 
 my @first = ('doc/first-gateway.md'); # others build on its configuration
-for my $page (map { "$top/doc/$_.md" } qw(first-gateway from-postfix policy-check milter tuning)) {
+for my $page (map { "$top/doc/$_.md" } qw(first-gateway from-postfix policy-check milter fleet tuning)) {
     my $base = basename($page) eq 'first-gateway.md' ? '' :
         join '', map { $_->[0] eq 'file' ? "cat >$_->[1] <<'END-OF-FILE'\n$_->[2]END-OF-FILE\n" : () } blocks("$top/doc/first-gateway.md");
     my ($script, @expected) = script_of($page);

@@ -64,7 +64,10 @@ static void note(struct mail *x, const char *verb, const char *where, struct str
 	struct buf b = { 0 };
 
 	buf_addf(&b, "%s: %s: %s from ", x->m.id, verb, where);
-	log_client(x, &b);
+	if (x->non_smtp)
+		buf_addz(&b, "localhost[127.0.0.1]"); /* as the filter was told */
+	else
+		log_client(x, &b);
 	buf_addz(&b, ": ");
 	buf_add_safe(&b, text);
 	buf_addz(&b, "; ");

@@ -30,8 +30,8 @@ void check_lists(struct checking *k);
 void check_classes(struct checking *k);
 void check_restrictions(struct checking *k); /* check_restrictions.c: open relay, words that never count */
 void check_relay(struct checking *k);
-void check_milters(struct checking *k);      /* check_reach.c: milters, policy servers and Redis that do not answer */
+void check_milters(struct checking *k);      /* check_reach.c: milters and policy servers that do not answer */
 void check_policy_servers(struct checking *k);
-void check_redis(struct checking *k);
+void check_redis(struct checking *k);        /* check_redis.c */
 
 #endif

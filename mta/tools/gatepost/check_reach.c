@@ -1,4 +1,4 @@
-/* mta/tools/gatepost/check_reach.c - check: milters, policy servers and Redis that do not answer. */
+/* mta/tools/gatepost/check_reach.c - check: milters and policy servers that do not answer. */
 #include <netdb.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -153,24 +153,4 @@ void check_policy_servers(struct checking *k)
 {
 	for (const char *const *name = check_restriction_lists; *name != NULL; name++)
 		check_policy_list(k, *name);
-}
-
-/* ---- Redis ---- */
-
-/* Whoever answers a PING, be it that a password is missing (policyd has it), is Redis. */
-void check_redis(struct checking *k)
-{
-	static const char ping[] = "PING\r\n";
-	const char *server = conf_str(k->c, "redis_server");
-	char answer[64];
-	ssize_t n = 0;
-	int fd = *server == '\0' ? -1 : reach(k, "redis_server", str_z(server));
-
-	if (fd < 0)
-		return;
-	if (send(fd, ping, sizeof ping - 1, MSG_NOSIGNAL) == (ssize_t)sizeof ping - 1)
-		n = recv(fd, answer, sizeof answer, 0);
-	close(fd);
-	if (n < 1 || (answer[0] != '+' && answer[0] != '-'))
-		found(k, false, "redis_server", "%s does not answer as Redis does: is the port right?", server);
 }
