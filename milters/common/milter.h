@@ -85,6 +85,8 @@ struct mail {
 	struct field *fields, **last;
 	size_t field_count, header_size;
 	struct refusal refusal;
+	bool in_trouble; /* ours: what went wrong at the end of the header, told at the end of the message */
+	struct err trouble;
 	void *own; /* the role's */
 };
 

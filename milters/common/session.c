@@ -13,11 +13,14 @@
 #include "milters/common/say.h"
 
 #define STEPS_UNUSED (SMFIP_NORCPT | SMFIP_NOUNKNOWN | SMFIP_NODATA)
+/* Commands whose answer is known before: the MTA need not wait for it. What goes wrong is told at the end. */
+#define STEPS_SILENT (SMFIP_NR_CONN | SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_HDR | SMFIP_NR_EOH)
 #define ACTIONS (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE)
 #define NAME_MAX_KEPT 1024 /* octets of a HELO name or a sender */
 
 struct connection {
 	bool lead_space, can_skip;
+	bool silent; /* no answers to STEPS_SILENT */
 	bool internal;
 	char client[INET6_ADDRSTRLEN];
 	char helo[NAME_MAX_KEPT];
@@ -27,7 +30,7 @@ struct connection {
 static const struct role *role;
 
 /* An MTA that uses a connection for several clients negotiates once, before the first: the connection's memory is gone at the second. */
-static atomic_bool last_lead_space, last_can_skip;
+static atomic_bool last_lead_space, last_can_skip, last_silent;
 
 static char *c_z(const char *z)
 {
@@ -42,6 +45,7 @@ static struct connection *connection_of(SMFICTX *ctx)
 		c = mem_alloc(sizeof *c);
 		c->lead_space = last_lead_space;
 		c->can_skip = last_can_skip;
+		c->silent = last_silent;
 		smfi_setpriv(ctx, c);
 	}
 	return c;
@@ -70,17 +74,26 @@ static sfsistat negotiate(SMFICTX *ctx, unsigned long actions, unsigned long ste
 	unsigned long *want_actions, unsigned long *want_steps, unsigned long *want2, unsigned long *want3)
 {
 	bool lead_space = (steps & SMFIP_HDR_LEADSPC) != 0, can_skip = (steps & SMFIP_SKIP) != 0;
+	bool silent = (steps & STEPS_SILENT) == STEPS_SILENT;
 
 	(void)unused2;
 	(void)unused3;
 	*want_actions = ACTIONS & actions;
-	*want_steps = steps & (STEPS_UNUSED | SMFIP_HDR_LEADSPC | SMFIP_SKIP);
+	*want_steps = steps & (STEPS_UNUSED | SMFIP_HDR_LEADSPC | SMFIP_SKIP | (silent ? STEPS_SILENT : 0));
 	*want2 = *want3 = 0;
 	last_lead_space = lead_space;
 	last_can_skip = can_skip;
+	last_silent = silent;
 	connection_of(ctx)->lead_space = lead_space;
 	connection_of(ctx)->can_skip = can_skip;
+	connection_of(ctx)->silent = silent;
 	return SMFIS_CONTINUE;
+}
+
+/* Of a command among STEPS_SILENT. */
+static sfsistat go_on(const struct connection *c)
+{
+	return c->silent ? SMFIS_NOREPLY : SMFIS_CONTINUE;
 }
 
 /* No address: mail of this host's own programs. */
@@ -111,7 +124,7 @@ static sfsistat connected(SMFICTX *ctx, char *host, _SOCK_ADDR *address)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)address)->sin6_addr, c->client, sizeof c->client);
 	c->internal = is_internal(s, c->client, &e);
 	settings_put(s);
-	return SMFIS_CONTINUE;
+	return go_on(c);
 }
 
 static sfsistat greeted(SMFICTX *ctx, char *name)
@@ -119,7 +132,7 @@ static sfsistat greeted(SMFICTX *ctx, char *name)
 	struct connection *c = connection_of(ctx);
 
 	snprintf(c->helo, sizeof c->helo, "%s", name);
-	return SMFIS_CONTINUE;
+	return go_on(c);
 }
 
 static sfsistat closed(SMFICTX *ctx)
@@ -156,16 +169,16 @@ static sfsistat begin_mail(SMFICTX *ctx, char **args)
 	m->client = arena_dup(m->life, str_z(c->client));
 	m->helo = arena_dup(m->life, str_z(c->helo));
 	m->sender = arena_dup(m->life, without_brackets(str_z(args[0])));
-	return SMFIS_CONTINUE;
+	return go_on(c);
 }
 
 static sfsistat header(SMFICTX *ctx, char *name, char *value)
 {
-	struct mail *m = connection_of(ctx)->mail;
+	struct connection *c = connection_of(ctx);
 
-	if (m != NULL)
-		mail_add_field(m, name, value);
-	return SMFIS_CONTINUE;
+	if (c->mail != NULL)
+		mail_add_field(c->mail, name, value);
+	return go_on(c);
 }
 
 static void learn_queue_id(SMFICTX *ctx, struct mail *m)
@@ -178,20 +191,20 @@ static void learn_queue_id(SMFICTX *ctx, struct mail *m)
 
 static sfsistat end_of_header(SMFICTX *ctx)
 {
-	struct mail *m = connection_of(ctx)->mail;
-	struct err e = ERR_INIT;
+	struct connection *c = connection_of(ctx);
 
-	if (m == NULL)
-		return SMFIS_CONTINUE;
-	learn_queue_id(ctx, m);
-	return role->header(m, &e) < 0 ? our_trouble(ctx, m, &e) : SMFIS_CONTINUE;
+	if (c->mail != NULL) {
+		learn_queue_id(ctx, c->mail);
+		c->mail->in_trouble = role->header(c->mail, &c->mail->trouble) < 0;
+	}
+	return go_on(c);
 }
 
 static sfsistat body(SMFICTX *ctx, unsigned char *text, size_t size)
 {
 	struct connection *c = connection_of(ctx);
 
-	if (c->mail == NULL || role->body(c->mail, str_n((const char *)text, size)))
+	if (c->mail == NULL || c->mail->in_trouble || role->body(c->mail, str_n((const char *)text, size)))
 		return SMFIS_CONTINUE;
 	return c->can_skip ? SMFIS_SKIP : SMFIS_CONTINUE;
 }
@@ -206,15 +219,15 @@ static sfsistat end_of_mail(SMFICTX *ctx)
 {
 	struct connection *c = connection_of(ctx);
 	sfsistat answer = SMFIS_CONTINUE;
-	struct err e = ERR_INIT;
+	struct mail *m = c->mail;
 
-	if (c->mail == NULL)
+	if (m == NULL)
 		return SMFIS_CONTINUE;
-	learn_queue_id(ctx, c->mail);
-	if (role->end(c->mail, &e) < 0)
-		answer = our_trouble(ctx, c->mail, &e);
-	else if (c->mail->refusal.code != NULL)
-		answer = refuse(ctx, &c->mail->refusal);
+	learn_queue_id(ctx, m);
+	if (m->in_trouble || role->end(m, &m->trouble) < 0)
+		answer = our_trouble(ctx, m, &m->trouble);
+	else if (m->refusal.code != NULL)
+		answer = refuse(ctx, &m->refusal);
 	forget_mail(c);
 	return answer;
 }

@@ -15,6 +15,8 @@ our $TIMEOUT = 20;
 
 use constant { ADDHDRS => 0x1, CHGHDRS => 0x10, ALL_ACTIONS => 0x1ff, ALL_STEPS => 0x1fffff, LEADSPC => 0x100000 };
 my %step_of = (H => 0x2, R => 0x8, U => 0x100, T => 0x200);
+# Commands the milter does not answer when it said so.
+my %silent_of = (C => 0x1000, H => 0x2000, M => 0x4000, R => 0x8000, T => 0x10000, U => 0x20000, N => 0x40000, B => 0x80000, L => 0x80);
 my %name_of = (c => 'continue', a => 'accept', r => 'reject', t => 'tempfail', d => 'discard', 's' => 'continue');
 
 sub connect {
@@ -66,6 +68,7 @@ sub ask {
     $self->send_packet('D', $command . join '', map { "$_\0$macros->{$_}\0" } sort keys %$macros) if $macros && %$macros;
     return 'continue' if $step_of{$command} && $self->{steps} & $step_of{$command};
     $self->send_packet($command, $data) or return 'gone';
+    return 'continue' if $silent_of{$command} && $self->{steps} & $silent_of{$command};
     return $self->answer;
 }
 
