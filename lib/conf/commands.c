@@ -28,7 +28,7 @@ static const struct command commands[] = {
 	{ "scache", NULL, COMMAND_SKIP, "one process holds all connections" },
 	{ "showq", NULL, COMMAND_SKIP, "mailq reads the queue" },
 	{ "smtp", NULL, COMMAND_PARALLEL | COMMAND_LIMITED, NULL },
-	{ "smtpd", NULL, COMMAND_PARALLEL | COMMAND_LIMITED | COMMAND_FRONT, NULL },
+	{ "smtpd", NULL, COMMAND_PARALLEL | COMMAND_LIMITED | COMMAND_TOGETHER | COMMAND_FRONT, NULL },
 	{ "spawn", NULL, COMMAND_REFUSE, "run the program by itself (a systemd socket, inetd)" },
 	{ "tlsmgr", NULL, COMMAND_SKIP, "workers share TLS state" },
 	{ "tlsproxy", NULL, COMMAND_SKIP, "the SMTP server does TLS itself" },

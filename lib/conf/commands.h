@@ -8,7 +8,8 @@ enum { /* command.flags */
 	COMMAND_LIMITED = 4,  /* the maxproc column limits its clients */
 	COMMAND_SKIP = 8,     /* nothing to run: Gatepost has no need for it */
 	COMMAND_REFUSE = 16,  /* the same, but the user should know */
-	COMMAND_FRONT = 32    /* brings work in: stopped before the others */
+	COMMAND_FRONT = 32,   /* brings work in: stopped before the others */
+	COMMAND_TOGETHER = 64 /* its workers count clients together: each is told the limit of all */
 };
 
 struct command {

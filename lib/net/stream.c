@@ -63,6 +63,16 @@ int64_t stream_born_at(const struct stream *s)
 	return s->born_at;
 }
 
+int64_t stream_waiting_since(const struct stream *s)
+{
+	return s->waiting_since;
+}
+
+void stream_end_input(struct stream *s)
+{
+	(void)shutdown(s->fd, SHUT_RD); /* a connection that is gone has ended by itself */
+}
+
 void stream_set_tls(struct stream *s, struct tls *t)
 {
 	check(s->tls == NULL);
@@ -149,9 +159,13 @@ int stream_await(struct stream *s, struct stream_side *side, bool for_write, int
 	side->waiter = fiber_self();
 	side->for_write = for_write;
 	side->ready = false;
+	if (side == &s->in)
+		s->waiting_since = clock_mono_ms();
 	while (!side->ready && fiber_wait(deadline))
 		continue; /* woken for another reason */
 	side->waiter = NULL;
+	if (side == &s->in)
+		s->waiting_since = 0;
 	return side->ready ? STREAM_OK : STREAM_TIMEOUT;
 }
 

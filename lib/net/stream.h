@@ -35,6 +35,8 @@ struct stream *stream_new(int fd); /* takes the fd, makes it non-blocking */
 void stream_close(struct stream *s); /* NULL allowed; does not flush; a TLS close_notify is sent if that does not block */
 int stream_fd(const struct stream *s);
 int64_t stream_born_at(const struct stream *s); /* monotonic milliseconds */
+int64_t stream_waiting_since(const struct stream *s); /* when a fiber began to wait for input; 0: none waits */
+void stream_end_input(struct stream *s); /* from another fiber: whoever waits for input gets STREAM_EOF; output goes on */
 int stream_errno(const struct stream *s);
 const char *stream_strerror(enum stream_result r, const struct stream *s); /* fit for a log line */
 

@@ -37,6 +37,7 @@ struct stream {
 	struct stream_side in, out;
 	struct fd_queue *fds;
 	int64_t born_at;
+	int64_t waiting_since; /* for input; 0: not waiting */
 };
 
 /* stream_buffer.c: buffers of STREAM_CHUNK come from, and go back to, a free list of the process. */

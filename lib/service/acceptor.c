@@ -1,7 +1,7 @@
 /* lib/service/acceptor.c - connections from the listening sockets to fibers.
  * Each listener is an event of the loop and takes one connection a turn, so that worker processes that share it share the work, and
  * running sessions are not starved by new ones. At the limit, or out of descriptors, listeners rest: the kernel queues, or another
- * worker takes the connection.
+ * worker takes the connection. A role with SERVICE_CROWD gets some more than the limit, to say no by itself.
  */
 #include "lib/service/parts.h"
 
@@ -18,6 +18,7 @@
 
 #define REST_MS 200 /* before accepting again when descriptors or memory ran out */
 #define WARN_MS 60000 /* between warnings of a kind */
+#define CROWD_MIN 64   /* connections beyond the limit that are accepted to be turned away or to wait, at least */
 
 static struct {
 	struct acceptor_settings set;
@@ -34,9 +35,19 @@ struct session {
 	unsigned listener;
 };
 
+/* Connections to have open at once; 0: any number. */
+static unsigned room(void)
+{
+	unsigned n = acc.set.max_clients;
+
+	if (n == 0 || !(acc.set.service->flags & SERVICE_CROWD))
+		return n;
+	return n + (n / 4 > CROWD_MIN ? n / 4 : CROWD_MIN);
+}
+
 static bool full(void)
 {
-	return acc.set.max_clients > 0 && acc.sessions >= acc.set.max_clients;
+	return room() > 0 && acc.sessions >= room();
 }
 
 /* Listen or not, as it should be now. */
@@ -68,12 +79,12 @@ static void run_session(void *arg)
 		acc.set.on_idle();
 }
 
-/* The words of Postfix's master. The limit is this worker's share. */
-static void tell_if_full(void)
+/* The limit is this worker's share, unless workers count together. */
+void service_tell_full(void)
 {
 	static int64_t warn_at;
 
-	if (!full() || clock_mono_ms() < warn_at)
+	if (clock_mono_ms() < warn_at)
 		return;
 	log_warn("service \"%s\" has reached its process limit \"%u\": new clients may experience noticeable delays", service_name(),
 		acc.set.max_clients);
@@ -92,7 +103,8 @@ static void start_session(int fd, const struct sock_addr *peer, unsigned listene
 	s->listener = listener;
 	acc.sessions++;
 	acc.taken++;
-	tell_if_full();
+	if (full() && !(acc.set.service->flags & SERVICE_CROWD))
+		service_tell_full();
 	fiber_start(acc.set.service->command, run_session, s);
 }
 

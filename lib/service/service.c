@@ -69,6 +69,11 @@ unsigned service_sessions(void)
 	return acceptor_sessions();
 }
 
+unsigned service_max_clients(void)
+{
+	return self.options.max_clients;
+}
+
 unsigned service_listener_count(void)
 {
 	return self.options.listener_count;

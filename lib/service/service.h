@@ -4,7 +4,7 @@
  * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT [-m CLIENTS] [-q] [-r] -o name=value ... [-- args]" with the listening
  * sockets as descriptors 4... and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when
  * ready, 'S' before clean exit. The working directory is the queue directory. SIGTERM and master's death mean: accept no more, finish
- * sessions at their next safe point, leave; an 'L' from master (reload) leaves clients of the outside all the time they want. -m: this process's share of the service's clients at once; -q: standard output and error are closed once ready (master
+ * sessions at their next safe point, leave; an 'L' from master (reload) leaves clients of the outside all the time they want. -m: this process's share of the service's clients at once (SERVICE_CROWD: all of them); -q: standard output and error are closed once ready (master
  * runs in the background); -r: chroot column of master.cf; -t: only tell, on standard output,
  * what is wrong with the configuration (exit status 1 when the daemon would not run). Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
  * fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
@@ -37,6 +37,7 @@ enum {
 	SERVICE_KEEP_ROOT = 1, /* local, virtual, pipe: stays root to become the recipient */
 	SERVICE_DNS = 2,       /* wants dns_init() */
 	SERVICE_ACCEPT_MANUAL = 4, /* serve() is not used; the role reads its sockets itself */
+	SERVICE_CROWD = 16, /* connections beyond the limit are accepted, too, up to a point: serve() turns away whom there is no room for */
 	SERVICE_MAY_CHROOT = 8 /* opens nothing outside of the queue directory after init(): the chroot column of master.cf is obeyed */
 };
 
@@ -49,6 +50,8 @@ bool service_testing(void);            /* -t: init() is to leave nothing behind 
 bool service_draining(void);           /* sessions should end at the next safe point */
 bool service_stopping(void);           /* so should those with clients of the outside: nobody takes over */
 unsigned service_sessions(void);       /* connections being served */
+unsigned service_max_clients(void);    /* with SERVICE_CROWD: of all workers; 0: no limit */
+void service_tell_full(void);          /* warn that the limit is reached, in Postfix's words, once a minute */
 unsigned service_listener_count(void);
 int service_listener(unsigned i);      /* fd */
 

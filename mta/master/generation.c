@@ -101,7 +101,9 @@ static unsigned client_share(const struct conf *c, const struct service_row *row
 {
 	size_t all = row->max_clients >= 0 ? (size_t)row->max_clients : (size_t)conf_int(c, "default_process_limit");
 
-	return flags & COMMAND_LIMITED ? (unsigned)((all + workers - 1) / workers) : 0;
+	if (!(flags & COMMAND_LIMITED))
+		return 0;
+	return flags & COMMAND_TOGETHER ? (unsigned)all : (unsigned)((all + workers - 1) / workers);
 }
 
 static void make_slots(struct service *s)

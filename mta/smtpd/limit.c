@@ -32,16 +32,20 @@ struct entry {
 
 struct part { /* written by one worker, read by all */
 	_Atomic int pid;
+	_Atomic uint32_t sessions;
 	struct entry entries[CLIENTS];
 };
 
 struct shared {
+	_Atomic int64_t full_at;   /* when there was no room for a client; 0: never */
+	_Atomic int64_t wanted_at; /* when one that waits looked last */
 	struct part parts[PARTS];
 };
 
 static struct shared *shared;
 static struct part *mine;
 static const char *service_label;
+static int64_t alone_full_at; /* without shared counters */
 
 /* ---- the shared file ---- */
 
@@ -56,6 +60,7 @@ static bool claim(struct part *p)
 
 	if (alive(old) || !atomic_compare_exchange_strong(&p->pid, &old, (int)getpid()))
 		return false;
+	p->sessions = 0;
 	memset(p->entries, 0, sizeof p->entries);
 	return true;
 }
@@ -96,7 +101,7 @@ void limit_init(const char *service)
 /* ---- one client's entry ---- */
 
 /* The same in every worker: FNV-1a over the network, stirred. Strangers choosing colliding networks gain a shared count at most. */
-static uint64_t client_key(struct session *s)
+uint64_t limit_client_key(const struct session *s)
 {
 	uint64_t h = 0xcbf29ce484222325u;
 	struct ip ip;
@@ -182,6 +187,51 @@ static uint64_t total(uint64_t key, enum event what, bool connections)
 	return sum;
 }
 
+/* ---- sessions of all clients ---- */
+
+void limit_session_count(int change)
+{
+	mine->sessions += (uint32_t)change;
+}
+
+unsigned limit_sessions(void)
+{
+	unsigned sum = 0;
+
+	if (shared == NULL)
+		return mine->sessions;
+	for (size_t i = 0; i < PARTS; i++)
+		if (&shared->parts[i] == mine || (shared->parts[i].sessions > 0 && alive(shared->parts[i].pid)))
+			sum += shared->parts[i].sessions;
+	return sum;
+}
+
+void limit_note_full(void)
+{
+	if (shared != NULL)
+		shared->full_at = clock_mono_ms();
+	else
+		alone_full_at = clock_mono_ms();
+}
+
+int64_t limit_full_ago(void)
+{
+	int64_t at = shared != NULL ? shared->full_at : alone_full_at;
+
+	return at != 0 ? clock_mono_ms() - at : INT64_MAX;
+}
+
+void limit_want_room(void)
+{
+	if (shared != NULL)
+		shared->wanted_at = clock_mono_ms();
+}
+
+bool limit_room_wanted(int64_t within_ms)
+{
+	return shared != NULL && shared->wanted_at != 0 && clock_mono_ms() - shared->wanted_at <= within_ms;
+}
+
 /* ---- the limits ---- */
 
 static const struct limit_row {
@@ -221,7 +271,7 @@ static bool count_event(struct session *s, enum event what)
 
 	if (*row->limit <= 0)
 		return true; /* what is not limited is not counted */
-	key = client_key(s);
+	key = limit_client_key(s);
 	e = entry_for(key);
 	if (e != NULL)
 		e->counts[what]++;
@@ -234,7 +284,7 @@ bool limit_connect(struct session *s)
 	struct entry *e;
 
 	if (cf.conn_count_limit > 0) {
-		key = client_key(s);
+		key = limit_client_key(s);
 		e = entry_for(key);
 		if (e != NULL) {
 			e->connections++;

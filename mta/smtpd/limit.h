@@ -12,6 +12,18 @@
 
 void limit_init(const char *service); /* before privileges drop; working directory: the queue's */
 
+/* The client's network, the same in every worker. */
+uint64_t limit_client_key(const struct session *s);
+/* Sessions that were let in, of this worker; and of all of them. */
+void limit_session_count(int change);
+unsigned limit_sessions(void);
+/* The service was full: in milliseconds ago, by any worker; INT64_MAX: never. */
+void limit_note_full(void);
+int64_t limit_full_ago(void);
+/* Somebody waits for room: told to the other workers. */
+void limit_want_room(void);
+bool limit_room_wanted(int64_t within_ms);
+
 /* All return false, having logged, when the client is over its limit. An exempt client is not asked about. */
 bool limit_connect(struct session *s);
 void limit_disconnect(struct session *s);

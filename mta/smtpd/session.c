@@ -13,6 +13,7 @@
 #include "lib/base/utf8.h"
 #include "lib/net/dns.h"
 #include "lib/service/service.h"
+#include "mta/smtpd/crowd.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/proxy.h"
@@ -439,12 +440,30 @@ static bool bare_newline_refused(struct session *s)
 	return true;
 }
 
+static void say_stopping(struct session *s)
+{
+	session_reply(s, CODE(421, 4, 3, 2), "%s Service shutting down", cf.myhostname);
+}
+
+static bool draining(struct session *s)
+{
+	if (!service_stopping() || s->t.open || stream_buffered(s->io) > 0)
+		return false;
+	say_stopping(s);
+	return true;
+}
+
 /* Why the session ends without QUIT: said to the client where it may still listen, and logged. */
 static void end_badly(struct session *s, int rc)
 {
-	if (rc == STREAM_TIMEOUT) {
+	if (s->evicted) {
+		session_reply(s, CODE(421, 4, 3, 2), "%s Error: too busy for a silent client", cf.myhostname);
+		session_log_end(s, "ended to make room");
+	} else if (rc == STREAM_TIMEOUT) {
 		session_reply(s, CODE_TIMEOUT, "%s Error: timeout exceeded", cf.myhostname);
 		session_log_end(s, "timeout");
+	} else if (service_stopping()) {
+		say_stopping(s);
 	} else if (strcmp(s->where, "END-OF-MESSAGE") != 0 && strcmp(s->where, "QUIT") != 0) {
 		session_log_end(s, "lost connection");
 	}
@@ -456,14 +475,6 @@ static bool too_many_errors(struct session *s)
 		return false;
 	session_reply(s, CODE_TOO_MANY, "%s Error: too many errors", cf.myhostname);
 	session_log_end(s, "too many errors");
-	return true;
-}
-
-static bool draining(struct session *s)
-{
-	if (!service_stopping() || s->t.open || stream_buffered(s->io) > 0)
-		return false;
-	session_reply(s, CODE(421, 4, 3, 2), "%s Service shutting down", cf.myhostname);
 	return true;
 }
 
@@ -521,6 +532,21 @@ static void converse(struct session *s)
 	command_loop(s);
 }
 
+static void serve_client(struct session *s)
+{
+	session_name_client(s);
+	if (crowd_enter(s)) {
+		look_up_client(s);
+		session_name_client(s);
+		log_info("connect from %.*s", STRF(s->client.namaddr));
+		converse(s);
+		session_forget_mail(s);
+		session_milter_close(s);
+		session_log_disconnect(s);
+	}
+	crowd_leave(s);
+}
+
 void session_run(struct stream *io, const struct sock_addr *peer)
 {
 	struct arena *life = arena_new("smtpd session");
@@ -532,15 +558,8 @@ void session_run(struct stream *io, const struct sock_addr *peer)
 	s->peer = *peer;
 	session_where(s, "CONNECT");
 	meet_client(s);
-	if (*cf.proxy_protocol == '\0' || proxy_read(s) == 0) {
-		look_up_client(s);
-		session_name_client(s);
-		log_info("connect from %.*s", STRF(s->client.namaddr));
-		converse(s);
-		session_forget_mail(s);
-		session_milter_close(s);
-		session_log_disconnect(s);
-	}
+	if (*cf.proxy_protocol == '\0' || proxy_read(s) == 0)
+		serve_client(s);
 	if (!s->closed)
 		stream_flush(io, deadline_in(cf.timeout_ms));
 	limit_disconnect(s);

@@ -11,6 +11,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/base/err.h"
+#include "lib/base/list.h"
 #include "lib/base/str.h"
 #include "lib/mail/ip.h"
 #include "lib/milter/milter.h"
@@ -128,6 +129,9 @@ struct session {
 	bool bad_pipelining, pipelining_logged, bare_lf_seen;
 	bool local_rewrite, limits_counted;
 	uint64_t limit_key;
+	struct list crowd; /* sessions that were let in; crowd.c */
+	struct holder *holder;
+	bool in_crowd, evicted; /* evicted: to end, because others have no room */
 	struct milter_chain own_milters; /* smtpd_milter_maps result; count 0 with own_milters_set: none */
 	bool own_milters_set;
 };

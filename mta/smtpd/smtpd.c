@@ -6,6 +6,7 @@
  * DNS are asked by policyd, addresses are resolved by trivial-rewrite, messages are written by cleanup.
  */
 #include "lib/service/service.h"
+#include "mta/smtpd/crowd.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
@@ -15,8 +16,15 @@ static void init(const struct conf *c)
 {
 	settings_load(c);
 	verify_init(c);
+	crowd_init();
 	if (!service_testing())
 		limit_init(service_name());
+}
+
+static void start(const struct conf *c)
+{
+	(void)c; /* read before */
+	crowd_start();
 }
 
 static void serve(struct stream *s, const struct sock_addr *peer, unsigned listener)
@@ -27,7 +35,8 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 
 int main(int argc, char **argv)
 {
-	static const struct service smtpd = { .command = "smtpd", .init = init, .serve = serve, .flags = SERVICE_DNS };
+	static const struct service smtpd = { .command = "smtpd", .init = init, .start = start, .serve = serve,
+		.flags = SERVICE_DNS | SERVICE_CROWD };
 
 	return service_main(argc, argv, &smtpd);
 }
