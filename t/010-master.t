@@ -183,7 +183,7 @@ subtest 'start' => sub {
     ok -S "$dir/queue/public/$_",  "socket public/$_"  for qw(qmgr pickup);
     my %mode = (incoming => 0700, active => 0700, deferred => 0700, hold => 0700, maildrop => 0730, private => 0700, pid => 0755);
     is sprintf('%o', (stat "$dir/queue/$_")[2] & 07777), sprintf('%o', $mode{$_}), "mode of $_" for sort keys %mode;
-    like slurp('trace'), qr/start $port clients=4 /, 'seven clients over two workers';
+    like slurp('trace'), qr/start $port clients=7 /, 'seven clients, which the workers count together';
     like slurp('trace'), qr/start smtp clients=50 /, 'default_process_limit over two workers';
     like slurp('trace'), qr/start qmgr clients=0 /, 'no limit inside';
     like slurp('trace'), qr/start uucp clients=3 args=flags=Fqhu user=uucp argv=uux -r - \$nexthop -z\n/, 'arguments';
