@@ -9,6 +9,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use Gatepost::MilterClient;
 use Gatepost::Process qw(finish slurp spawn spew wait_for);
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use POSIX qw(WNOHANG);
 use Test::More ();
@@ -46,8 +47,9 @@ sub configure {
 sub new {
     my ($class, $role, $dir, %set) = @_;
     my $conf = configure($role, $dir, "$role-" . ++$count, %set);
-    my $self = bless { role => $role, conf => $conf, owner => $$, pid => spawn("$conf/out", program($role), '-c', $conf, '-f') }, $class;
-    return $self;
+    my ($port) = ($set{"${role}_socket"} // '') =~ /^inet:.*:(\d+)$/;
+    my $pid = spawn("$conf/out", program($role), '-c', $conf, '-f');
+    return bless { role => $role, conf => $conf, port => $port, owner => $$, pid => $pid }, $class;
 }
 
 sub client {
@@ -66,7 +68,8 @@ sub stop {
     return unless $self->{pid} && $self->{owner} == $$;
     kill 'TERM', $self->{pid};
     # It looks whether to end when somebody comes.
-    wait_for(sub { IO::Socket::UNIX->new(Peer => "$self->{conf}/sock"); waitpid($self->{pid}, WNOHANG) != 0 }, 3) or finish($self->{pid});
+    my $come = sub { $self->{port} ? IO::Socket::INET->new("127.0.0.1:$self->{port}") : IO::Socket::UNIX->new(Peer => "$self->{conf}/sock") };
+    wait_for(sub { $come->(); waitpid($self->{pid}, WNOHANG) != 0 }, 3) or finish($self->{pid});
     delete $self->{pid};
 }
 
