@@ -1,4 +1,6 @@
-/* lib/table/address.c - addresses and domains as keys: which forms are asked, in which order. Pattern tables see the whole key only. */
+/* lib/table/address.c - addresses and domains as keys: which forms are asked, in which order. Pattern tables see the whole key only. A local
+ * part that must be quoted in mail is asked for with its quotes, then without.
+ */
 #include "lib/mail/addr.h"
 #include "lib/table/table.h"
 
@@ -17,6 +19,18 @@ static enum table_answer ask(const struct tables *ts, struct str key, bool parti
 	return TABLE_MISSING;
 }
 
+static enum table_answer ask_both(const struct tables *ts, struct str address, bool partial, struct buf *value, struct err *e)
+{
+	struct arena *a = arena_new("address");
+	struct str quoted = addr_quote(a, address);
+	enum table_answer answer = TABLE_MISSING;
+
+	if (!str_eq(quoted, address))
+		answer = ask(ts, quoted, partial, value, e);
+	arena_free(a);
+	return answer == TABLE_MISSING ? ask(ts, address, partial, value, e) : answer;
+}
+
 /* local@domain, or local alone when domain is empty. */
 static enum table_answer ask_address(const struct tables *ts, struct str local, struct str domain, struct buf *value, struct err *e)
 {
@@ -28,7 +42,7 @@ static enum table_answer ask_address(const struct tables *ts, struct str local, 
 		buf_addc(&key, '@');
 		buf_add(&key, domain);
 	}
-	answer = ask(ts, buf_str(&key), true, value, e);
+	answer = local.n > 0 ? ask_both(ts, buf_str(&key), true, value, e) : ask(ts, buf_str(&key), true, value, e);
 	buf_done(&key);
 	return answer;
 }
@@ -53,7 +67,7 @@ enum table_answer tables_lookup_address(const struct tables *ts, struct str addr
 	struct addr a = addr_split(address);
 	struct str unmatched = STR_NONE;
 	struct str base = addr_base(a.local, delimiters, &unmatched);
-	enum table_answer answer = ask(ts, address, false, value, e);
+	enum table_answer answer = ask_both(ts, address, false, value, e);
 
 	*ext = STR_NONE;
 	if (answer != TABLE_MISSING || ts->count == 0)

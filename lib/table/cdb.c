@@ -114,7 +114,7 @@ static enum table_answer cdb_lookup(struct table *t, struct str key, struct buf 
 	if (t->flags & TABLE_KEEP_CASE)
 		buf_add(&folded, key);
 	else
-		buf_add_lower(&folded, key);
+		table_fold(&folded, key);
 	(void)pthread_mutex_lock(&d->lock);
 	refresh(d);
 	found = get(d, &folded, value);

@@ -1,6 +1,7 @@
 /* lib/table/inline.c - inline:{ key=value, { key = value with blanks } }: a table in main.cf itself. */
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
+#include "lib/mail/casefold.h"
 #include "lib/table/registry.h"
 #include "lib/table/store.h"
 
@@ -19,7 +20,7 @@ static int add_pair(struct pairs *p, struct str word, struct err *e)
 	at = str_chr(word, '=');
 	if (at < 0)
 		return err_perm(e, "\"key=value\" expected, found \"%.*s\"", STRF(word));
-	key = arena_lower(p->life, str_trim(str_sub(word, 0, (size_t)at)));
+	key = casefold(p->life, str_trim(str_sub(word, 0, (size_t)at)));
 	value = arena_alloc(p->life, sizeof *value);
 	*value = arena_dup(p->life, str_trim(str_skip(word, (size_t)at + 1)));
 	(void)map_put(p->values, key, value);

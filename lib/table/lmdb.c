@@ -131,7 +131,7 @@ static enum table_answer lmdb_lookup(struct table *t, struct str key, struct buf
 	if (t->flags & TABLE_KEEP_CASE)
 		buf_add(&folded, key);
 	else
-		buf_add_lower(&folded, key);
+		table_fold(&folded, key);
 	(void)pthread_mutex_lock(&d->lock);
 	r = key.n == 0 || key.n >= KEY_MAX_SIZE ? 1 : refresh(d, e);
 	if (r == 0) {

@@ -77,6 +77,7 @@ static void *compile(struct str pattern, struct str flags, size_t *groups, struc
 		mem_free(p);
 		return NULL;
 	}
+	(void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); /* where it cannot be had the pattern is interpreted */
 	p->data = pcre2_match_data_create_from_pattern(p->code, NULL);
 	p->limits = pcre2_match_context_create(NULL);
 	check(p->data != NULL && p->limits != NULL); /* memory exhaustion ends the process */
@@ -94,6 +95,8 @@ static int match(const void *compiled, struct rule_subject *s, struct err *e)
 	const PCRE2_SIZE *at;
 	unsigned char text[200] = "";
 
+	if (n == PCRE2_ERROR_JIT_STACKLIMIT) /* compiled code has 32 KiB; the interpreter has MATCH_HEAP_KIB */
+		n = pcre2_match(p->code, (PCRE2_SPTR)s->text.p, s->text.n, 0, PCRE2_NO_JIT, p->data, p->limits);
 	if (n == PCRE2_ERROR_NOMATCH)
 		return 0;
 	if (n < 0) {

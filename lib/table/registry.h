@@ -16,6 +16,9 @@ struct table *table_open_type(const struct table_type *type, struct str spec, st
 
 /* For backends. The key as it is looked up: lower case (made in folded), unless the table keeps case. */
 struct str table_key(const struct table *t, struct str key, struct buf *folded);
+/* The key in lower case, beyond ASCII too when it is UTF-8; at most TABLE_FOLDED_MAX octets. */
+void table_fold(struct buf *out, struct str key);
+#define TABLE_FOLDED_MAX(n) (3 * (n))
 /* A file name in a table's spec: relative ones start at conf_dir. suffix is added. The caller frees it. */
 char *table_path(const struct table *t, struct str name, const char *suffix);
 

@@ -2,6 +2,8 @@
 #include "lib/table/table.h"
 
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
+#include "lib/mail/casefold.h"
 #include "lib/table/registry.h"
 
 #define TABLES_MAX 64 /* tables in one parameter */
@@ -45,11 +47,24 @@ enum table_answer table_lookup(struct table *t, struct str key, struct buf *valu
 	return answer;
 }
 
+void table_fold(struct buf *out, struct str key)
+{
+	struct arena *a;
+
+	if (utf8_ascii(key)) {
+		buf_add_lower(out, key);
+		return;
+	}
+	a = arena_new("key");
+	buf_add(out, casefold(a, key));
+	arena_free(a);
+}
+
 struct str table_key(const struct table *t, struct str key, struct buf *folded)
 {
 	if (t->flags & TABLE_KEEP_CASE)
 		return key;
-	buf_add_lower(folded, key);
+	table_fold(folded, key);
 	return buf_str(folded);
 }
 

@@ -1,6 +1,6 @@
 /* lib/table/texthash.c - hash:, texthash: and their kin: the text file itself, "key value" or, as in aliases(5), "key: value" a line. Keys
- * are folded to lower case; quotes and backslashes of a quoted local part are taken off. A later line for the same key is warned of and
- * ignored.
+ * are folded to lower case; addresses with a quoted local part are keys with the quotes, names of aliases without. A later line for the same
+ * key is warned of and ignored.
  */
 #include <strings.h>
 
@@ -23,7 +23,7 @@ struct slot { /* of a table with open addressing */
 };
 
 struct content {
-	char *store; /* room for the whole file, which holds no key or value twice */
+	char *store; /* room for the whole file, which holds no key or value twice, and for what folding adds */
 	size_t used;
 	struct pair *pairs;
 	uint32_t count, cap;
@@ -73,10 +73,9 @@ static void widen(struct content *c)
 	mem_free(old);
 }
 
-/* The key is in the store behind what is used. False: it has a value already. */
-static bool add_pair(struct content *c, size_t key_size, struct str value)
+/* False: the key has a value already. */
+static bool add_pair(struct content *c, struct str key, struct str value)
 {
-	struct str key = str_n(c->store + c->used, key_size);
 	uint32_t hash = hash_of(key);
 	struct slot *slot;
 
@@ -89,10 +88,11 @@ static bool add_pair(struct content *c, size_t key_size, struct str value)
 		c->cap = c->cap == 0 ? 64 : c->cap * 2;
 		c->pairs = mem_grow(c->pairs, c->cap, sizeof *c->pairs);
 	}
-	memcpy(c->store + c->used + key_size, value.p, value.n);
-	c->pairs[c->count++] = (struct pair){ c->used, (uint32_t)key_size, (uint32_t)value.n };
+	memcpy(c->store + c->used, key.p, key.n);
+	memcpy(c->store + c->used + key.n, value.p, value.n);
+	c->pairs[c->count++] = (struct pair){ c->used, (uint32_t)key.n, (uint32_t)value.n };
 	*slot = (struct slot){ hash, c->count };
-	c->used += key_size + value.n;
+	c->used += key.n + value.n;
 	return true;
 }
 
@@ -157,19 +157,52 @@ static bool is_alias_file(struct str text)
 	return count[STYLE_ALIAS] > count[STYLE_PLAIN];
 }
 
-/* Without the quotes and backslashes of a quoted part; returns the size. */
-static size_t write_key(char *p, struct str key, bool fold)
+/* Without the quotes and backslashes of a quoted part. */
+static void unquote_key(struct buf *out, struct str key)
 {
-	size_t n = 0;
-
 	for (size_t i = 0; i < key.n; i++) {
 		if (key.p[i] == '"')
 			continue;
 		if (key.p[i] == '\\' && i + 1 < key.n)
 			i++;
-		p[n++] = fold ? (char)tolower((unsigned char)key.p[i]) : key.p[i];
+		buf_addc(out, key.p[i]);
 	}
-	return n;
+}
+
+struct key_writer {
+	bool alias, keep_case;
+	struct buf plain, folded;
+};
+
+/* A key of the file as it is looked up; lives in w until the next one. */
+static struct str write_key(struct key_writer *w, struct str key)
+{
+	if (w->alias && str_any(key, "\"\\") >= 0) {
+		buf_clear(&w->plain);
+		unquote_key(&w->plain, key);
+		key = buf_str(&w->plain);
+	}
+	if (w->keep_case)
+		return key;
+	buf_clear(&w->folded);
+	table_fold(&w->folded, key);
+	return buf_str(&w->folded);
+}
+
+static void key_writer_done(struct key_writer *w)
+{
+	buf_done(&w->plain);
+	buf_done(&w->folded);
+}
+
+/* Folding makes no ASCII key longer. */
+static size_t store_size(struct str text)
+{
+	size_t beyond_ascii = 0;
+
+	for (size_t i = 0; i < text.n; i++)
+		beyond_ascii += (unsigned char)text.p[i] >> 7;
+	return text.n + TABLE_FOLDED_MAX(beyond_ascii) + 1;
 }
 
 /* Take a line apart. NULL: well; else what is wrong with it. */
@@ -194,22 +227,23 @@ static const char *cut_line(struct str line, bool alias, struct str *key, struct
 static void *content_parse(const char *file, struct str text, struct complaints *complaints)
 {
 	struct content *c = mem_alloc(sizeof *c);
-	bool alias = is_alias_file(text);
+	struct key_writer w = { .alias = is_alias_file(text) };
 	struct lines l = { text, 1 };
 	struct buf line = { 0 };
 	struct str key, value;
 	int number;
 
-	c->store = mem_alloc(text.n + 1);
+	c->store = mem_alloc(store_size(text));
 	widen(c);
 	while (lines_next(&l, &line, &number)) {
-		const char *wrong = cut_line(buf_str(&line), alias, &key, &value);
+		const char *wrong = cut_line(buf_str(&line), w.alias, &key, &value);
 
 		if (wrong != NULL)
 			complain_line(complaints, true, file, number, wrong);
-		else if (!add_pair(c, write_key(c->store + c->used, key, true), value))
+		else if (!add_pair(c, write_key(&w, key), value))
 			complain_line(complaints, false, file, number, "the key has a value already, this one is ignored");
 	}
+	key_writer_done(&w);
 	buf_done(&line);
 	return c;
 }
@@ -217,22 +251,20 @@ static void *content_parse(const char *file, struct str text, struct complaints 
 void table_read_text(const struct text_reader *r, struct str text)
 {
 	struct lines l = { text, 1 };
-	struct buf line = { 0 }, clean = { 0 };
+	struct key_writer w = { .alias = r->alias, .keep_case = r->keep_case };
+	struct buf line = { 0 };
 	struct str key, value;
 	int number;
 
 	while (lines_next(&l, &line, &number)) {
 		const char *wrong = cut_line(buf_str(&line), r->alias, &key, &value);
 
-		if (wrong != NULL) {
+		if (wrong != NULL)
 			r->wrong(r->ctx, number, wrong);
-			continue;
-		}
-		clean.n = 0;
-		clean.n = write_key(buf_reserve(&clean, key.n), key, !r->keep_case);
-		r->pair(r->ctx, number, buf_str(&clean), value);
+		else
+			r->pair(r->ctx, number, write_key(&w, key), value);
 	}
-	buf_done(&clean);
+	key_writer_done(&w);
 	buf_done(&line);
 }
 

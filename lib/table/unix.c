@@ -1,4 +1,6 @@
-/* lib/table/unix.c - unix:passwd.byname and unix:group.byname: the system's users and groups, in the form of their files. */
+/* lib/table/unix.c - unix:passwd.byname and unix:group.byname: the system's users and groups, in the form of their files. They may
+ * come from a server, so they are asked for off the loop.
+ */
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
@@ -7,6 +9,7 @@
 #include "lib/table/registry.h"
 
 #define ENTRY_MAX 65536 /* octets of one user or group entry */
+#define NAME_LENGTH_MAX 1024
 
 static enum table_answer failed(int errnum, struct err *e)
 {
@@ -61,21 +64,35 @@ static int unix_open(struct table *t, struct str name, struct err *e)
 	return err_perm(e, "unix:passwd.byname or unix:group.byname expected");
 }
 
+struct question {
+	const struct database *d;
+	char *name;
+	struct buf *value;
+	struct err *e;
+	enum table_answer answer;
+};
+
+/* In a thread. */
+static void ask_system(void *arg)
+{
+	struct question *q = arg;
+	char *space = mem_alloc(ENTRY_MAX);
+
+	q->answer = q->d->lookup(q->name, space, q->value, q->e);
+	mem_free(space);
+}
+
 static enum table_answer unix_lookup(struct table *t, struct str key, struct buf *value, struct err *e)
 {
-	const struct database *d = t->state;
-	char *name, *space;
-	enum table_answer answer;
+	struct question q = { .d = t->state, .value = value, .e = e };
 
-	if (key.n == 0 || memchr(key.p, '\0', key.n) != NULL)
+	if (key.n == 0 || key.n > NAME_LENGTH_MAX || memchr(key.p, '\0', key.n) != NULL)
 		return TABLE_MISSING;
-	name = mem_alloc(key.n + 1);
-	memcpy(name, key.p, key.n);
-	space = mem_alloc(ENTRY_MAX);
-	answer = d->lookup(name, space, value, e);
-	mem_free(space);
-	mem_free(name);
-	return answer;
+	q.name = mem_alloc(key.n + 1);
+	memcpy(q.name, key.p, key.n);
+	table_offload(ask_system, &q);
+	mem_free(q.name);
+	return q.answer;
 }
 
 const struct table_type table_unix = { "unix", TABLE_THREAD_OK, unix_open, unix_lookup, NULL };

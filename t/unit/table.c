@@ -59,10 +59,10 @@ static void ask_all(const char *spec, const struct question *q)
 
 static void test_text(void)
 {
-	put("access", "# comment\nSpam@Example.com  REJECT no\n   more of it\n\nexample.com\tOK\n\"a b\"@c.d quoted\nbroken\n"
+	put("access", "# comment\nSpam@Example.com  REJECT no\n   more of it\n\nexample.com\tOK\n\"a b\"@c.d quoted\n\xc3\xbc" "ber umlaut\nbroken\n"
 		      "example.com second\n2001:db8::1 six\n[mx.x]:587 user:pass\n");
 	ask_all("hash:access", (const struct question[]){ { "spam@example.com", "REJECT no   more of it" }, { "EXAMPLE.com", "OK" },
-				       { "a b@c.d", "quoted" }, { "broken", "-" }, { "2001:db8::1", "six" }, { "[mx.x]:587", "user:pass" },
+				       { "\"A b\"@c.d", "quoted" }, { "a b@c.d", "-" }, { "\xc3\x9c" "ber", "umlaut" }, { "broken", "-" }, { "2001:db8::1", "six" }, { "[mx.x]:587", "user:pass" },
 				       { NULL, NULL } });
 	put("aliases", "postmaster: root\nRoot:\tann,\n  bob\nlist-x : |/bin/prog a\nwebmaster:ann\n\"x y\": z\n");
 	ask_all("proxy:texthash:aliases", (const struct question[]){ { "postmaster", "root" }, { "root", "ann,  bob" },
