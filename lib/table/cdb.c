@@ -169,10 +169,10 @@ static int put_all(struct cdb_make *m, const struct table_pair *pairs, size_t co
 static int cdb_write(const char *path, const struct table_pair *pairs, size_t count, bool with_nul, struct err *e)
 {
 	struct cdb_make m;
-	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644), r;
+	int fd = open(path, O_RDWR | O_CLOEXEC), r;
 
 	if (fd < 0)
-		return err_errno(e, errno, "cannot make \"%s\"", path);
+		return err_errno(e, errno, "cannot open \"%s\"", path);
 	r = cdb_make_start(&m, fd);
 	if (r == 0)
 		r = put_all(&m, pairs, count, with_nul);
@@ -184,4 +184,4 @@ static int cdb_write(const char *path, const struct table_pair *pairs, size_t co
 	return r == 0 ? 0 : -1;
 }
 
-const struct table_store table_cdb_store = { &table_cdb, ".cdb", cdb_each, cdb_write };
+const struct table_store table_cdb_store = { &table_cdb, ".cdb", cdb_each, cdb_write, false };

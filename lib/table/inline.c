@@ -85,4 +85,4 @@ static int inline_each(struct table *t, table_each_fn *fn, void *ctx, struct err
 	return 0;
 }
 
-const struct table_store table_inline_store = { &table_inline, "", inline_each, NULL };
+const struct table_store table_inline_store = { &table_inline, "", inline_each, NULL, false };

@@ -243,4 +243,4 @@ static int lmdb_write(const char *path, const struct table_pair *pairs, size_t c
 	return code == 0 ? 0 : failed(e, path, code);
 }
 
-const struct table_store table_lmdb_store = { &table_lmdb, ".lmdb", lmdb_each, lmdb_write };
+const struct table_store table_lmdb_store = { &table_lmdb, ".lmdb", lmdb_each, lmdb_write, true };

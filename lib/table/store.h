@@ -14,9 +14,10 @@ struct table_store {
 	const struct table_type *type; /* of text files: one of their names */
 	const char *suffix; /* of the index file beside the text file */
 	int (*each)(struct table *t, table_each_fn *fn, void *ctx, struct err *e); /* in an order of its own; -1 with *e */
-	/* Write a new file (path is free). Keys differ. with_nul: a NUL goes behind each key and value. -1 with *e. NULL: the text file is the
+	/* Write into an empty file. Keys differ. with_nul: a NUL goes behind each key and value. -1 with *e. NULL: the text file is the
 	 * table, there is nothing to make. */
 	int (*write)(const char *path, const struct table_pair *pairs, size_t count, bool with_nul, struct err *e);
+	bool with_nul; /* as Postfix writes it */
 };
 
 const struct table_store *table_store_find(struct str type); /* NULL: not such a type */

@@ -335,4 +335,4 @@ static int text_each(struct table *t, table_each_fn *fn, void *ctx, struct err *
 	return 0;
 }
 
-const struct table_store table_text_store = { &table_text_types[0], "", text_each, NULL };
+const struct table_store table_text_store = { &table_text_types[0], "", text_each, NULL, false };

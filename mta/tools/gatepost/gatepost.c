@@ -22,7 +22,8 @@ const struct verb tool_verbs[] = {
 	{ "check", verb_check, "", "look for mistakes in the configuration" },
 	{ "config", verb_config, "[-dhnxv] [--json] [--why] [NAME ...]", "show parameters" },
 	{ "import", verb_import, "[-v] [--json] [-w NEW_DIR] POSTFIX_DIR", "tell what a Postfix configuration means here" },
-	{ "map", verb_map, "[-q KEY] TYPE:NAME ...", "ask a table" },
+	{ "map", verb_map, "[-firw] [-s | -q KEY | -d KEY] TYPE:NAME ...", "make, list or ask a table" },
+	{ "alias", verb_alias, "[-firw] [-s | -q KEY | -d KEY] [TYPE:NAME ...]", "the same for alias files" },
 	{ "queue", verb_queue, "[--json] [--flush] [-i ID]", "show the queue" },
 	{ "dkim", verb_dkim, "genkey | testkey ...", "make or look up a DKIM key" },
 	{ "dmarc", verb_dmarc, "report [--send] [-d DAY] [-o DIR]", "write and mail aggregate reports" },
@@ -35,7 +36,7 @@ const struct verb tool_verbs[] = {
 
 static const struct {
 	const char *program, *verb;
-} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" }, { "postcat", "cat" } };
+} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" }, { "postalias", "alias" }, { "postcat", "cat" } };
 
 void tool_complain(const char *fmt, ...)
 {
@@ -142,7 +143,7 @@ static int usage(FILE *out, int status)
 {
 	fprintf(out, "usage: gatepost [-c DIR] VERB ...\n\n");
 	for (const struct verb *v = tool_verbs; v->name != NULL; v++)
-		fprintf(out, "  %-9s %-36s %s\n", v->name, v->usage, v->help);
+		fprintf(out, "  %-9s %-46s %s\n", v->name, v->usage, v->help);
 	fprintf(out, "\n  -c DIR  where main.cf and master.cf are [%s]\n  -V      version\n", GATEPOST_CONFIG_DIR);
 	return status;
 }

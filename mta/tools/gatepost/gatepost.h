@@ -42,6 +42,7 @@ pid_t running_master(struct tool *t);
 bool running_wait_end(struct tool *t, int64_t ms);
 
 /* Verbs: argv[0] is the verb. Each returns the exit status. */
+int verb_alias(struct tool *t, int argc, char **argv);
 int verb_cat(struct tool *t, int argc, char **argv);
 int verb_check(struct tool *t, int argc, char **argv);
 int verb_config(struct tool *t, int argc, char **argv);

@@ -1,101 +1,165 @@
-/* mta/tools/gatepost/map.c - map: ask any table, like postmap -q; without a question, only see whether the table opens. */
+/* mta/tools/gatepost/map.c - map and alias: ask, list and make tables, with the options of postmap and postalias. */
 #include <getopt.h>
+#include <string.h>
 #include <sysexits.h>
 
-#include "lib/table/table.h"
-#include "mta/tools/gatepost/gatepost.h"
+#include "lib/base/mem.h"
+#include "mta/tools/gatepost/map.h"
 
-#define KEY_LINE_MAX 65536
+/* Options without a value that set a switch. */
+static const struct {
+	char letter;
+	size_t at;
+} switches[] = {
+	{ 'F', offsetof(struct map_options, base64) },
+	{ 'b', offsetof(struct map_options, ask_body) },
+	{ 'f', offsetof(struct map_options, keep_case) },
+	{ 'h', offsetof(struct map_options, ask_header) },
+	{ 'i', offsetof(struct map_options, incremental) },
+	{ 'm', offsetof(struct map_options, mime) },
+	{ 'o', offsetof(struct map_options, keep_root) },
+	{ 'p', offsetof(struct map_options, usual_mode) },
+	{ 'r', offsetof(struct map_options, replace) },
+	{ 's', offsetof(struct map_options, list) },
+	{ 'u', offsetof(struct map_options, any_bytes) },
+	{ 'w', offsetof(struct map_options, quiet_repeats) },
+};
 
-static void print_value(struct str key, const struct buf *value, bool with_key)
+static void set_switch(struct map_options *o, int option)
 {
-	if (with_key)
-		printf("%.*s\t", STRF(key));
-	printf("%.*s\n", (int)value->n, value->n > 0 ? value->p : "");
+	for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
+		if (switches[i].letter == option)
+			*(bool *)(void *)((char *)o + switches[i].at) = true; /* U and v: nothing to set */
 }
 
-/* 1 found, 0 missing, -1 failed. */
-static int ask(struct tables *ts, struct str key, bool with_key)
+/* False: usage. */
+static bool read_options(struct tool *t, struct map_options *o, int argc, char **argv)
 {
-	struct buf value = { 0 };
-	struct err e = ERR_INIT;
-	enum table_answer answer = tables_lookup(ts, key, &value, &e);
+	int option;
 
-	if (answer == TABLE_FOUND)
-		print_value(key, &value, with_key);
-	else if (answer == TABLE_FAILED)
-		tool_complain("%s", e.text);
-	buf_done(&value);
-	return answer == TABLE_FOUND ? 1 : answer == TABLE_MISSING ? 0 : -1;
-}
-
-/* Keys from standard input, one a line. */
-static int ask_all(struct tables *ts)
-{
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n;
-	int found = 0;
-
-	while (found >= 0 && (n = getline(&line, &size, stdin)) > 0) {
-		int one = ask(ts, str_trim(str_n(line, (size_t)n)), true);
-
-		found = one < 0 ? -1 : found | one;
+	while ((option = getopt(argc, argv, "FNUbc:d:fhimnopq:rsuvw")) != -1) {
+		if (option == '?')
+			return false;
+		if (option == 'c')
+			t->conf_dir = optarg;
+		else if (option == 'q')
+			o->ask = optarg;
+		else if (option == 'd')
+			o->delete = optarg;
+		else if (option == 'n' || option == 'N')
+			o->nul = option == 'N' ? MAP_NUL_YES : MAP_NUL_NO;
+		else
+			set_switch(o, option);
 	}
-	free(line);
-	return found;
+	if (o->list + (o->ask != NULL) + (o->delete != NULL) > 1) {
+		tool_complain("specify only one of -s -q or -d");
+		return false;
+	}
+	if ((o->ask_header || o->ask_body) && (o->ask == NULL || strcmp(o->ask, "-") != 0)) {
+		tool_complain("-b and -h need -q -");
+		return false;
+	}
+	return true;
 }
 
 /* "name" alone means default_database_type; tables can be asked without any main.cf, too. */
-static void add_spec(const struct tool *t, struct buf *specs, const char *spec)
+static struct str with_type(const struct tool *t, struct arena *a, const char *spec)
 {
 	struct err e = ERR_INIT;
 	struct conf *c = strchr(spec, ':') == NULL ? conf_load(t->conf_dir, NULL, 0, NULL, NULL, &e) : NULL;
+	struct str whole = str_z(spec);
 
 	if (c != NULL)
-		buf_addf(specs, "%s:", conf_str(c, "default_database_type"));
-	buf_addf(specs, "%s ", spec);
+		whole = arena_printf(a, "%s:%s", conf_str(c, "default_database_type"), spec);
 	conf_free(c);
+	return whole;
 }
 
-static int open_and_ask(const struct tool *t, char **specs, int count, const char *key)
+static int open_and_ask(const struct map_options *o, const struct str *specs, size_t count)
+{
+	struct table **tables = mem_array(count, sizeof(struct table *));
+	struct err e = ERR_INIT;
+	size_t opened = 0;
+	int status = EX_OK;
+
+	while (opened < count && (tables[opened] = table_open(specs[opened], ".", &e)) != NULL)
+		tables[opened++]->flags |= o->keep_case ? TABLE_KEEP_CASE : 0;
+	if (opened < count) {
+		tool_complain("%s", e.text);
+		status = EX_CONFIG;
+	} else if (o->ask != NULL) {
+		status = map_ask(o, tables, count);
+	} else {
+		for (size_t i = 0; i < count && status == EX_OK; i++)
+			status = map_list(o, tables[i]);
+	}
+	while (opened > 0)
+		table_close(tables[--opened]);
+	mem_free(tables);
+	return status;
+}
+
+static int run(const struct map_options *o, const struct str *specs, size_t count)
+{
+	int status = o->delete != NULL ? 1 : EX_OK;
+
+	if (o->ask != NULL || o->list)
+		return open_and_ask(o, specs, count);
+	for (size_t i = 0; i < count; i++) {
+		int one = o->delete != NULL ? map_delete(o, specs[i]) : map_make(o, specs[i]);
+
+		if (o->delete != NULL ? one != 1 : one != EX_OK) /* a key is found when one table had it */
+			status = one;
+		if (one > 1)
+			break;
+	}
+	return status;
+}
+
+/* Scripts know 0 and 1 only. */
+static bool called_as_postfix(const char *argv0)
+{
+	const char *slash = strrchr(argv0, '/');
+
+	return str_starts(str_z(slash != NULL ? slash + 1 : argv0), STR("post"));
+}
+
+static int map_or_alias(struct tool *t, struct map_options *o, int argc, char **argv)
 {
 	struct arena *a = arena_new("map");
-	struct buf list = { 0 };
-	struct tables ts;
-	struct err e = ERR_INIT;
-	int r = 1;
+	struct str *specs = NULL;
+	size_t count;
+	int status = EX_USAGE;
 
-	for (int i = 0; i < count; i++)
-		add_spec(t, &list, specs[i]);
-	if (tables_open(a, buf_z(&list), ".", &ts, &e) < 0) {
-		tool_complain("%s", e.text);
-		return EX_CONFIG;
+	if (!read_options(t, o, argc, argv))
+		return called_as_postfix(argv[0]) ? 1 : EX_USAGE;
+	count = (size_t)(argc - optind);
+	if (count == 0 && o->alias) {
+		count = conf_list(a, conf_str(tool_conf(t), "alias_database"), &specs);
+		status = EX_OK; /* none set is nothing to do */
+	} else {
+		specs = arena_alloc(a, (count + 1) * sizeof *specs);
+		for (size_t i = 0; i < count; i++)
+			specs[i] = with_type(t, a, argv[optind + (int)i]);
 	}
-	if (key != NULL)
-		r = strcmp(key, "-") == 0 ? ask_all(&ts) : ask(&ts, str_z(key), false);
-	tables_close(&ts);
-	buf_done(&list);
+	if (count > 0)
+		status = run(o, specs, count);
+	else if (status != EX_OK)
+		tool_complain("which table? TYPE:NAME");
 	arena_free(a);
-	return r > 0 ? EX_OK : r == 0 ? 1 : EX_TEMPFAIL;
+	return status > 1 && called_as_postfix(argv[0]) ? 1 : status;
 }
 
 int verb_map(struct tool *t, int argc, char **argv)
 {
-	const char *key = NULL;
-	int option;
+	struct map_options o = { .alias = false };
 
-	while ((option = getopt(argc, argv, "c:fnNopq:ruvw")) != -1) { /* what postmap has and we need not is ignored */
-		if (option == 'c')
-			t->conf_dir = optarg;
-		else if (option == 'q')
-			key = optarg;
-		else if (option == '?')
-			return EX_USAGE;
-	}
-	if (optind >= argc) {
-		tool_complain("which table? TYPE:NAME");
-		return EX_USAGE;
-	}
-	return open_and_ask(t, argv + optind, argc - optind, key);
+	return map_or_alias(t, &o, argc, argv);
+}
+
+int verb_alias(struct tool *t, int argc, char **argv)
+{
+	struct map_options o = { .alias = true };
+
+	return map_or_alias(t, &o, argc, argv);
 }

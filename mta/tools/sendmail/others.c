@@ -6,7 +6,6 @@
 #include <sysexits.h>
 
 #include "lib/base/fs.h"
-#include "lib/table/table.h"
 
 /* In our own directory, however we were called, else in the installed place. */
 static const char *gatepost_path(struct arena *a)
@@ -51,16 +50,7 @@ void run_start(const struct request *r)
 	run(r, "start", NULL);
 }
 
-/* Alias files are read as they are: all there is to do is to tell whether they can be. */
-void run_aliases(const struct request *r, const struct conf *c)
+void run_aliases(const struct request *r)
 {
-	struct arena *a = arena_new("aliases");
-	struct tables ts;
-	struct err e = ERR_INIT;
-
-	(void)r; /* c is all it takes */
-	give_up_group();
-	if (tables_open(a, conf_str(c, "alias_database"), conf_dir(c), &ts, &e) < 0)
-		fatal(EX_UNAVAILABLE, "%s", e.text);
-	exit(EX_OK);
+	run(r, "alias", NULL);
 }

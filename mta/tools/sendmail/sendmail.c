@@ -113,14 +113,13 @@ int main(int argc, char **argv)
 	case MODE_REFUSED:
 		fatal(EX_UNAVAILABLE, "option %s is not supported", r.refused);
 	case MODE_ALIASES:
+		run_aliases(&r);
 	case MODE_MAIL:
 		break;
 	}
 	c = conf_load(r.conf_dir, NULL, 0, report, NULL, &e);
 	if (c == NULL)
 		return EX_CONFIG;
-	if (r.mode == MODE_ALIASES)
-		run_aliases(&r, c);
 	r.login = login_name(a);
 	send_mail(&r, c, a);
 	conf_free(c);

@@ -51,7 +51,7 @@ void submit(const struct message *m, const struct request *r);
 void run_list(const struct request *r) __attribute__((noreturn));
 void run_flush(const struct request *r) __attribute__((noreturn));
 void run_start(const struct request *r) __attribute__((noreturn));
-void run_aliases(const struct request *r, const struct conf *c) __attribute__((noreturn));
+void run_aliases(const struct request *r) __attribute__((noreturn));
 
 /* sendmail.c */
 void give_up_group(void); /* the set-group-id right, for good */
