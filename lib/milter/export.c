@@ -15,10 +15,11 @@ enum { FLAG_HELO = 1, FLAG_MAIL = 2, FLAG_DISCARDED = 4 };
 static const enum milter_stage content_stages[] = { MILTER_EOH, MILTER_EOM };
 #define CONTENT_STAGES (sizeof content_stages / sizeof *content_stages)
 
-/* These are for the envelope stages; Postfix's cleanup knows them only of mail that came without SMTP. */
+/* Filters do not get these at the content stages, as they know it from Postfix; of mail that came without SMTP they do. */
 static bool envelope_only(struct str name)
 {
-	return str_starts(name, STR("mail_")) || str_starts(name, STR("rcpt_"));
+	return str_starts(name, STR("mail_")) || str_starts(name, STR("rcpt_")) || str_eqz(name, "client_connections") ||
+	       str_eqz(name, "client_resolve");
 }
 
 /* Values of the macros in list. With duplicates when filters ask for the same: lists are short. */

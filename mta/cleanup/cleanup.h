@@ -55,8 +55,8 @@ struct mail { /* everything lives in .life and ends with the message */
 	bool checks_passed; /* PASS action: no more checks */
 	struct str redirect, new_sender;
 	struct str last_rcpt; /* for log lines */
-	struct str milter_rcpt; /* mail that came without SMTP: the recipient being told to filters */
-	bool milter_mail, non_smtp;
+	struct str milter_rcpt; /* mail that came without SMTP: the last recipient told to filters */
+	bool milter_mail, non_smtp; /* milter_mail: filters know the sender */
 	unsigned hops;
 };
 

@@ -126,7 +126,6 @@ static void tell_rcpts(struct mail *x, struct milter_answer *a)
 		a->code = CODE(451, 4, 3, 5);
 		a->text = STR("Server configuration error");
 	}
-	x->milter_rcpt = STR_NONE;
 }
 
 static void tell_envelope(struct mail *x)
@@ -146,10 +145,8 @@ static void tell_envelope(struct mail *x)
 	}
 	if (!over(x, &a)) {
 		where = "RCPT";
-		x->milter_mail = false;
 		tell_rcpts(x, &a);
 	}
-	x->milter_mail = false;
 	if (!over(x, &a)) {
 		where = "DATA";
 		milter_data(x->milters, &a);

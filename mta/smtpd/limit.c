@@ -297,6 +297,11 @@ bool limit_connect(struct session *s)
 	return count_event(s, EVENT_CONNECT);
 }
 
+uint64_t limit_connections(const struct session *s)
+{
+	return s->limits_counted ? total(s->limit_key, EVENT_CONNECT, true) : 0;
+}
+
 void limit_disconnect(struct session *s)
 {
 	struct entry *e = s->limits_counted ? entry_find(mine, s->limit_key) : NULL;

@@ -27,6 +27,7 @@ bool limit_room_wanted(int64_t within_ms);
 /* All return false, having logged, when the client is over its limit. An exempt client is not asked about. */
 bool limit_connect(struct session *s);
 void limit_disconnect(struct session *s);
+uint64_t limit_connections(const struct session *s); /* of this client now; 0: they are not counted */
 bool limit_mail(struct session *s);
 bool limit_rcpt(struct session *s);
 bool limit_tls(struct session *s);

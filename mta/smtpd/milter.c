@@ -6,6 +6,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "lib/net/tls.h"
+#include "mta/smtpd/limit.h"
 #include "mta/smtpd/resolve.h"
 #include "mta/smtpd/settings.h"
 
@@ -74,19 +75,24 @@ static bool macro_mail_mailer(struct session *s, struct str *value)
 	return s->t.sender_answer != NULL && given(value, s->t.sender_answer->transport);
 }
 
+static bool rcpt_value(struct session *s, size_t i, struct str *value)
+{
+	return given(value, s->milter_name[i].n > 0 ? s->milter_name[i] : s->t.milter_rcpt[i]);
+}
+
 static bool macro_rcpt_addr(struct session *s, struct str *value)
 {
-	return given(value, s->milter_name[0]);
+	return rcpt_value(s, 0, value);
 }
 
 static bool macro_rcpt_host(struct session *s, struct str *value)
 {
-	return given(value, s->milter_name[1]);
+	return rcpt_value(s, 1, value);
 }
 
 static bool macro_rcpt_mailer(struct session *s, struct str *value)
 {
-	return given(value, s->milter_name[2]);
+	return rcpt_value(s, 2, value);
 }
 
 static bool macro_id(struct session *s, struct str *value)
@@ -134,7 +140,7 @@ static bool macro_client_ptr(struct session *s, struct str *value)
 
 static bool macro_client_connections(struct session *s, struct str *value)
 {
-	return given(value, scratch_number(s, s->limits_counted ? 1 : 0));
+	return given(value, scratch_number(s, (long long)limit_connections(s)));
 }
 
 static bool macro_auth_type(struct session *s, struct str *value)
@@ -362,6 +368,9 @@ int session_milter_rcpt(struct session *s, struct str raw, const struct str *arg
 	s->milter_name[1] = a != NULL ? a->nexthop : STR_NONE;
 	s->milter_name[2] = a != NULL ? a->transport : STR_NONE;
 	milter_rcpt(s->milters, raw, args, count, &answer);
+	if (answer.verdict == MILTER_GO_ON && s->t.milter_rcpt[0].n == 0)
+		for (size_t i = 0; i < 3; i++)
+			s->t.milter_rcpt[i] = arena_dup(s->mail, s->milter_name[i]);
 	memset(s->milter_name, 0, sizeof s->milter_name);
 	return obey(s, &answer);
 }

@@ -72,6 +72,7 @@ struct transaction { /* all of it lives in session.mail */
 	char id[QUEUE_ID_MAX]; /* empty until the first recipient is accepted */
 	int64_t arrival_us;
 	struct rcpt_list rcpts;
+	struct str milter_rcpt[3]; /* the same macro values of the first recipient taken: filters get them until the content comes */
 	size_t overshoot;
 	enum bdat_state bdat;
 	struct content *content; /* BDAT: content under way */
@@ -120,7 +121,7 @@ struct session {
 	struct reply milter_refusal; /* a filter refused the client or its HELO: told at MAIL */
 	struct reply ruling;        /* the refusal that was just decided */
 	struct milter_session *milters;
-	struct str milter_name[3];  /* macro values for the recipient stage: address, host, mailer */
+	struct str milter_name[3];  /* macro values for a recipient being told: address, host, mailer */
 	int64_t deadline;           /* of the request, with smtpd_per_request_deadline; else 0 */
 	bool hangup;                /* end the session after this reply */
 	bool closed;                /* it is no use writing any more */

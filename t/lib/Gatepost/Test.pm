@@ -105,6 +105,12 @@ sub gatepost {
     return $self->command(build() . '/sbin/gatepost', '-c', "$self->{dir}/conf", @arguments);
 }
 
+# The command line of its sendmail.
+sub sendmail {
+    my ($self, @arguments) = @_;
+    return (build() . '/sbin/sendmail', '-C', "$self->{dir}/conf", @arguments);
+}
+
 sub command {
     my ($self, @command) = @_;
     my $pid = open(my $out, '-|') // die "fork: $!";
