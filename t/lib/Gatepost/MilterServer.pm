@@ -115,7 +115,7 @@ sub serve {
     my ($self, $peer, $file) = @_;
     my $spec = retrieve("$self->{dir}/script");
     my (%count, %macros, %before);
-    open my $log, '>', "$file.part" or die "$file: $!";
+    open my $log, '>', $file or die "$file: $!";
     $log->autoflush(1);
     while (defined(my $head = read_exactly($peer, 5))) {
         my ($size, $command) = unpack 'N a', $head;
@@ -134,17 +134,19 @@ sub serve {
     }
     print $log "macros for $_ alone", news(\%before, $macros{$_}), "\n" for sort keys %macros;
     close $peer;
-    rename "$file.part", $file;
+    spew("$file.ended", ''); # renamed, it could hide from who reads the directory meanwhile
 }
+
+sub connections { return sort grep { /\/\d+\z/ } glob "$_[0]{dir}/*" }
 
 # What was written down since the last call, oldest first, when as many connections have ended and none is open any more.
 sub records {
     my ($self, $count) = @_;
     my @new;
     wait_for(sub {
-        my @all = sort glob "$self->{dir}/[0-9]*";
+        my @all = $self->connections;
         @new = @all[ $self->{seen} .. $#all ];
-        return @new >= ($count // 0) && !grep { /part\z/ } @new;
+        return @new >= ($count // 0) && !grep { !-e "$_.ended" } @new;
     }) or return ('a connection that does not come, or does not end');
     $self->{seen} += @new;
     return map { slurp($_) } @new;
@@ -153,7 +155,7 @@ sub records {
 # What connections that are still open were told so far.
 sub so_far {
     my ($self) = @_;
-    return join '', map { slurp($_) } sort glob "$self->{dir}/*.part";
+    return join '', map { slurp($_) } grep { !-e "$_.ended" } $self->connections;
 }
 
 sub stop {
