@@ -9,6 +9,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/net/fiber.h"
 
 #define GRACE_MS 1000 /* checks keep their budget themselves; this is for the way back */
@@ -61,12 +62,36 @@ static int64_t budget_ms(const struct check *c)
 	return str_ends(str_z(c->budget), STR("_ms")) ? conf_int(settings.conf, c->budget) : conf_time_ms(settings.conf, c->budget);
 }
 
+/* Its first word is what an action does; the rest is text. */
+static const char *word_of(struct str action, char word[16])
+{
+	struct str first = str_word(&action, " \t");
+	size_t n = 0;
+
+	if (first.n == 0)
+		return "dunno";
+	for (; n < first.n && n < 15; n++)
+		word[n] = (char)(first.p[n] >= 'A' && first.p[n] <= 'Z' ? first.p[n] + 'a' - 'A' : first.p[n]);
+	word[n] = '\0';
+	return word;
+}
+
+static void eval(const struct rule *rule, struct request *r, struct verdict *v)
+{
+	int64_t began_us = clock_mono_us();
+	char word[16];
+
+	rule->check->eval(rule, r, v);
+	metric_count(METRIC_CHECK_VERDICTS, rule->check->name, word_of(v->action, word), NULL);
+	metric_observe(METRIC_CHECK_SECONDS, (uint64_t)(clock_mono_us() - began_us), rule->check->name, NULL);
+}
+
 static void run_job(void *arg)
 {
 	struct job *j = arg;
 	struct ruleset *rules = j->rules;
 
-	j->rule->check->eval(j->rule, j->request, &j->verdict);
+	eval(j->rule, j->request, &j->verdict);
 	j->done = true;
 	if (j->waiter != NULL)
 		fiber_wake(j->waiter);
@@ -137,7 +162,7 @@ static void ask_rule(struct job *jobs, struct request *r, struct ruleset *s, siz
 		start_ahead(jobs, r, s, i);
 		wait_for(&jobs[i], v);
 	} else {
-		rule->check->eval(rule, r, v);
+		eval(rule, r, v);
 	}
 	explain(r, rule, v, began);
 }

@@ -15,6 +15,7 @@ static const struct command commands[] = {
 	{ "fsstone", NULL, COMMAND_SKIP, "a benchmark" },
 	{ "lmtp", "smtp", COMMAND_PARALLEL | COMMAND_LIMITED, NULL },
 	{ "local", NULL, COMMAND_LIMITED, NULL },
+	{ "metrics", NULL, COMMAND_LIMITED, NULL },
 	{ "nqmgr", "qmgr", COMMAND_SINGLE | COMMAND_FRONT, NULL },
 	{ "oqmgr", "qmgr", COMMAND_SINGLE | COMMAND_FRONT, NULL },
 	{ "pickup", NULL, COMMAND_SINGLE | COMMAND_FRONT, NULL },

@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/milter/filter.h"
 
 #define OUT_KEEP 65536 /* a larger packet buffer is returned to the heap after use */
@@ -38,6 +39,7 @@ static int fail(struct filter *f, bool broken)
 		f->standing = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
 		return -1;
 	}
+	metric_count(METRIC_MILTER_FAILURES, f->set->endpoint, NULL, NULL);
 	endpoint_failed(f->set, f->wait_us);
 	f->said = '!';
 	f->state = FILTER_FAILED;

@@ -1,4 +1,5 @@
 /* lib/milter/report.c - what filters said of a message, in words for the log. */
+#include "lib/base/metrics.h"
 #include "lib/milter/filter.h"
 
 static const struct {
@@ -19,13 +20,20 @@ static const struct {
 static const struct event *const events[] = { &event_connect, &event_helo, &event_mail, &event_rcpt, &event_data, &event_unknown,
 	&event_header, &event_eoh, &event_body };
 
-static void add_verdict(const struct filter *f, struct buf *out)
+static const char *word_of(const struct filter *f)
 {
 	for (size_t i = 0; i < sizeof words / sizeof *words; i++)
 		if (words[i].said == f->said)
-			buf_addf(out, " %s", words[i].word);
+			return words[i].word;
+	return f->said_code.smtp >= 500 ? "reject" : "tempfail"; /* in its own words */
+}
+
+static void add_verdict(const struct filter *f, struct buf *out)
+{
 	if (f->said == 'y')
 		buf_addf(out, " reply=%d", f->said_code.smtp);
+	else
+		buf_addf(out, " %s", word_of(f));
 	for (size_t i = 0; i < sizeof events / sizeof *events; i++)
 		if (events[i]->command == f->said_at)
 			buf_addf(out, " at=%s", events[i]->name + sizeof "SMFIC_" - 1);
@@ -38,6 +46,8 @@ void milter_report(const struct milter_session *s, struct buf *out)
 
 		if (f->said == 0)
 			continue;
+		metric_count(METRIC_MILTER_VERDICTS, f->set->endpoint, word_of(f), NULL);
+		metric_observe(METRIC_MILTER_SECONDS, (uint64_t)f->spent_us, f->set->endpoint, NULL);
 		if (out->n > 0)
 			buf_addz(out, "; ");
 		buf_addz(out, f->set->endpoint);

@@ -16,6 +16,7 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/metrics.h"
 #include "lib/net/dns_ask.h"
 #include "lib/net/dns_hosts.h"
 #include "lib/net/dns_parse.h"
@@ -205,6 +206,7 @@ void dns_question_start(struct dns_question *q, struct str name, enum dns_type t
 		return;
 	}
 	q->bad_name = NULL;
+	q->began_us = clock_mono_us();
 	q->state = DNS_Q_QUEUED;
 	list_add_tail(&dns.queue, &q->node);
 	if (dns.pump == NULL)
@@ -221,6 +223,29 @@ static void cancel(struct dns_question *q)
 		dns.open--;
 	}
 	q->state = DNS_Q_CANCELLED;
+}
+
+static const char *type_name(enum dns_type type)
+{
+	static const struct {
+		enum dns_type type;
+		const char *name;
+	} names[] = { { DNS_A, "A" }, { DNS_NS, "NS" }, { DNS_CNAME, "CNAME" }, { DNS_PTR, "PTR" }, { DNS_MX, "MX" }, { DNS_TXT, "TXT" },
+		{ DNS_AAAA, "AAAA" }, { DNS_SRV, "SRV" }, { DNS_TLSA, "TLSA" } };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (names[i].type == type)
+			return names[i].name;
+	return "other";
+}
+
+static void count(const struct dns_question *q, enum dns_result result)
+{
+	static const char *const results[] = { [DNS_OK] = "found", [DNS_NODATA] = "nodata", [DNS_NXDOMAIN] = "nxdomain",
+		[DNS_TEMPFAIL] = "failed", [DNS_BADNAME] = "badname" };
+
+	metric_count(METRIC_DNS_QUERIES, type_name(q->type), results[result], NULL);
+	metric_observe(METRIC_DNS_SECONDS, (uint64_t)(clock_mono_us() - q->began_us), NULL, NULL);
 }
 
 void dns_question_finish(struct dns_question *q, struct arena *a, int64_t deadline, struct dns_answer *answer)
@@ -242,6 +267,7 @@ void dns_question_finish(struct dns_question *q, struct arena *a, int64_t deadli
 		*answer = (struct dns_answer){ .result = DNS_TEMPFAIL, .why = "the name server failed" };
 	else
 		dns_parse(a, buf_str(&q->packet), q->type, answer);
+	count(q, answer->result);
 	answer->secure = q->secure && answer->result <= DNS_NXDOMAIN;
 	buf_done(&q->name);
 	buf_done(&q->packet);

@@ -18,6 +18,7 @@ struct dns_question {
 	struct fiber *waiter; /* asleep in dns_question_finish() */
 	int async_id;
 	bool bogus, secure;
+	int64_t began_us;
 };
 
 /* Every start is followed by one finish on the same q. Neither start nor the answer suspends. */

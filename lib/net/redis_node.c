@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/metrics.h"
 #include "lib/net/redis_parts.h"
 #include "lib/net/redis_value.h"
 #include "lib/net/sock.h"
@@ -288,8 +289,10 @@ static bool breaker_lets(struct redis_node *n, struct err *e)
 
 static void breaker_good(struct redis_node *n)
 {
-	if (n->open)
+	if (n->open) {
 		log_info("Redis %s is available again", n->endpoint);
+		metric_move(METRIC_REDIS_OPEN, -1, n->endpoint);
+	}
 	n->failures = 0;
 	n->open = n->back = n->trying = false;
 	waitq_wake_all(&n->rest);
@@ -300,8 +303,10 @@ static void breaker_bad(struct redis_node *n, const struct err *e)
 	n->trying = n->back = false;
 	if (++n->failures < n->r->set.breaker_failures)
 		return;
-	if (!n->open)
+	if (!n->open) {
 		log_warn("Redis %s: %s; going on without it", n->endpoint, e->text);
+		metric_move(METRIC_REDIS_OPEN, 1, n->endpoint);
+	}
 	n->open = true;
 	if (n->probe == NULL)
 		n->probe = fiber_start("redis probe", look_until_back, n);
@@ -327,11 +332,15 @@ static bool cluster_is_down(struct redis_node *n, const struct err *e)
 int redis_node_run(struct redis_node *n, struct arena *a, struct str command, bool ask, int64_t deadline, struct redis_value *value,
 	struct err *e)
 {
+	int64_t began_us;
 	int rc;
 
 	if (!breaker_lets(n, e))
 		return -1;
+	began_us = clock_mono_us();
 	rc = redis_node_exchange(n, a, command, ask, deadline, value, e);
+	metric_count(METRIC_REDIS_COMMANDS, rc < 0 ? "failed" : value->type == REDIS_ERROR ? "error" : "done", NULL, NULL);
+	metric_observe(METRIC_REDIS_SECONDS, (uint64_t)(clock_mono_us() - began_us), NULL, NULL);
 	if (rc == 0) {
 		breaker_good(n);
 		n->r->down = false;

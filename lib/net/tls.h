@@ -91,4 +91,7 @@ ssize_t tls_write(struct tls *t, const void *p, size_t n, bool *want_write);
 size_t tls_pending(const struct tls *t);
 void tls_free(struct tls *t);
 
+/* When the first certificate in a PEM file ends, in seconds since 1970; 0: there is none. Blocking. */
+int64_t tls_file_expiry(const char *file);
+
 #endif

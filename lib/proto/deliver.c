@@ -7,6 +7,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/addr.h"
 #include "lib/mail/delay.h"
 #include "lib/mail/dsn.h"
@@ -168,6 +169,7 @@ static void add_delays(struct buf *b, const struct deliver_request *r, const str
 	/* No session: all the time went into getting one; an agent without a network has no connection phase. */
 	int64_t ready = connect_us > 0 ? connect_us : network ? now : r->start_us;
 	int64_t parts[4] = { r->active_us - r->m.arrival_us, r->start_us - r->active_us, ready - r->start_us, now - ready };
+	static const char *const phases[4] = { "before_qmgr", "in_qmgr", "connect", "transfer" };
 
 	buf_addz(b, "delay=");
 	delay_print(b, at_least_zero(now - r->m.arrival_us));
@@ -176,6 +178,8 @@ static void add_delays(struct buf *b, const struct deliver_request *r, const str
 		if (i > 0)
 			buf_addc(b, '/');
 		delay_print(b, at_least_zero(parts[i]));
+		if (!(r->m.flags & QUEUE_PROBE))
+			metric_observe(METRIC_DELIVERY_SECONDS, (uint64_t)at_least_zero(parts[i]), phases[i], NULL);
 	}
 }
 
@@ -197,6 +201,7 @@ void deliver_log(const struct deliver_request *r, size_t rcpt, const struct deli
 	add_delays(&b, r, res, connect_us);
 	buf_addz(&b, ", dsn=");
 	dsn_print(&b, res->code);
+	metric_count(METRIC_DELIVERIES, status_word(r, res), NULL, NULL);
 	log_info("%s, status=%s (%.*s)", buf_z(&b), status_word(r, res), STRF(res->text));
 	buf_done(&b);
 	arena_free(a);

@@ -41,6 +41,20 @@ void queue_id_new(char id[QUEUE_ID_MAX])
 	put_number(at, (uint64_t)getpid(), 51, 1);
 }
 
+int64_t queue_id_time(const char *id)
+{
+	int64_t seconds = 0;
+
+	for (int i = 0; i < 6; i++) {
+		const char *digit = id[i] == '\0' ? NULL : strchr(digits, id[i]);
+
+		if (digit == NULL)
+			return 0;
+		seconds = seconds * 52 + (digit - digits);
+	}
+	return strlen(id) > 11 && id[10] == 'z' ? seconds : 0;
+}
+
 bool queue_id_valid(struct str id)
 {
 	if (id.n < ID_MIN || id.n >= QUEUE_ID_MAX)

@@ -20,6 +20,7 @@
 /* A new id in the form of Postfix's long queue ids: 6 base-52 digits of seconds, 4 of microseconds, 'z', process and counter. Unique on
  * this host: per process a microsecond is never used twice, and the process id is part of it. */
 void queue_id_new(char id[QUEUE_ID_MAX]);
+int64_t queue_id_time(const char *id); /* seconds since 1970 when it was made; 0: not one of ours */
 bool queue_id_valid(struct str id); /* fit for a file name: letters and digits, 6..QUEUE_ID_MAX-1 */
 
 /* ---- what a message is ---- */

@@ -12,6 +12,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/metrics.h"
 #include "lib/net/dns.h"
 #include "lib/net/fiber.h"
 #include "lib/net/loop.h"
@@ -236,15 +237,32 @@ static void load_conf(int argc, char **argv)
 		log_fatal("cannot change to queue_directory %s: %s", conf_str(self.conf, "queue_directory"), strerror(errno));
 }
 
+/* The counters' memory is behind the listeners. */
+static int metrics_fd(const struct service_options *o)
+{
+	return SERVICE_LISTEN_FD + (int)o->listener_count;
+}
+
 /* Descriptors from master must not reach programs that a role starts. */
 static void own_descriptors(void)
 {
 	const struct service_options *o = &self.options;
 
-	for (int fd = SERVICE_CONTROL_FD; o->supervised && fd < SERVICE_LISTEN_FD + (int)o->listener_count; fd++) {
+	for (int fd = SERVICE_CONTROL_FD; o->supervised && fd <= metrics_fd(o); fd++) {
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 			log_fatal("descriptor %d from master: %s", fd, strerror(errno));
 	}
+}
+
+static void open_metrics(void)
+{
+	const struct service_options *o = &self.options;
+	int fd = o->supervised ? metrics_fd(o) : -1;
+
+	if (!metrics_open(fd, self.what->command, o->name))
+		log_warn("cannot use the counters' memory: %s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Everything that needs the privileges or the whole file system, then without them. */
@@ -325,6 +343,7 @@ int service_main(int argc, char **argv, const struct service *s)
 	load_conf(argc, argv);
 	umask(077);
 	own_descriptors();
+	open_metrics();
 	privilege_raise_descriptors();
 	loop_init();
 	catch_signals();

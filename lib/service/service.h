@@ -1,13 +1,15 @@
-/* lib/service/service.h - the skeleton every daemon shares: arguments from master, configuration, privilege drop, accept, one fiber per connection,
- * drain on reload or stop.
+/* lib/service/service.h - the skeleton every daemon shares: arguments from master, configuration, privilege drop, accept, one fiber per
+ * connection, drain on reload or stop.
  *
- * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT [-m CLIENTS] [-q] [-r] -o name=value ... [-- args]" with the listening
- * sockets as descriptors 4... and descriptor 3 as the control channel to master: it reads EOF when master is gone, and writes 'R' when
- * ready, 'S' before clean exit. The working directory is the queue directory. SIGTERM and master's death mean: accept no more, finish
- * sessions at their next safe point, leave; an 'L' from master (reload) leaves clients of the outside all the time they want. -m: this process's share of the service's clients at once (SERVICE_CROWD: all of them); -q: standard output and error are closed once ready (master
- * runs in the background); -r: chroot column of master.cf; -t: only tell, on standard output,
- * what is wrong with the configuration (exit status 1 when the daemon would not run). Without -s a daemon runs alone, without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every
- * fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
+ * master starts "daemon_directory/<command> -c DIR -n SERVICE -s FDCOUNT [-m CLIENTS] [-q] [-r] -o name=value ... [-- args]" with the
+ * listening sockets as descriptors 4..., the counters' memory behind them (lib/base/metrics.h), and descriptor 3 as the control channel to
+ * master: it reads EOF when master is gone, and writes 'R' when ready, 'S' before clean exit. The working directory is the queue directory.
+ * SIGTERM and master's death mean: accept no more, finish sessions at their next safe point, leave; an 'L' from master (reload) leaves
+ * clients of the outside all the time they want. -m: this process's share of the service's clients at once (SERVICE_CROWD: all of them);
+ * -q: standard output and error are closed once ready (master runs in the background); -r: chroot column of master.cf; -t: only tell, on
+ * standard output, what is wrong with the configuration (exit status 1 when the daemon would not run). Without -s a daemon runs alone,
+ * without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every fiber. Handled signals are back at their defaults after exec, SIGPIPE and
+ * SIGHUP included.
  */
 #ifndef GATEPOST_LIB_SERVICE_SERVICE_H
 #define GATEPOST_LIB_SERVICE_SERVICE_H

@@ -11,6 +11,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
 #include "lib/mail/header.h"
@@ -177,6 +178,7 @@ static void fill(struct notice *n, const struct bounce_request *r, char id[QUEUE
 
 static int tell_sender(const struct bounce_request *r, struct arena *a, char id[QUEUE_ID_MAX], struct err *e)
 {
+	static const char *const kinds[] = { [BOUNCE_FAILURE] = "failure", [BOUNCE_DELAY] = "delay", [BOUNCE_SUCCESS] = "success" };
 	struct notice n = { .to = r->m.sender };
 
 	n.rcpts = pick(r, a, &n.rcpt_count);
@@ -187,6 +189,7 @@ static int tell_sender(const struct bounce_request *r, struct arena *a, char id[
 	if (submit_notice(&n, STR_NONE, a, e) < 0)
 		return -1;
 	log_info("%s: %s: %s", r->m.id, sender_words[r->kind], id);
+	metric_count(METRIC_NOTICES, kinds[r->kind], NULL, NULL);
 	return 0;
 }
 
@@ -205,6 +208,7 @@ static int tell_postmaster(
 	if (submit_notice(&n, arena_printf(a, "%s@%s", self.double_bounce, conf_str(self.conf, "myhostname")), a, e) < 0)
 		return -1;
 	log_info("%s: %s: %s", r->m.id, postmaster_words[r->kind], id);
+	metric_count(METRIC_NOTICES, "postmaster", NULL, NULL);
 	return 0;
 }
 

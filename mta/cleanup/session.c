@@ -7,6 +7,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/dsn.h"
 #include "lib/service/service.h"
 #include "mta/cleanup/cleanup.h"
@@ -172,6 +173,17 @@ static void forget(struct mail *x)
 	x->seen = NULL;
 }
 
+static void count(const struct mail *x)
+{
+	const char *result = x->discard ? "discarded" : (x->m.flags & QUEUE_HOLD) != 0 ? "held" : "queued";
+
+	if (mail_refused(x))
+		result = x->refused.smtp >= 500 ? "rejected" : "deferred";
+	else if (!x->discard)
+		metric_observe(METRIC_MESSAGE_SIZE, x->content.size, NULL, NULL);
+	metric_count(METRIC_MESSAGES, result, NULL, NULL);
+}
+
 /* From envelope to answer. -1: the connection is of no more use. */
 static int serve_message(struct mail *x, struct stream *io, struct err *e)
 {
@@ -183,6 +195,7 @@ static int serve_message(struct mail *x, struct stream *io, struct err *e)
 	work_on_content(x);
 	turn_into_bounce(x);
 	commit(x);
+	count(x);
 	if (answer(x, io, e) < 0) {
 		log_debug("%s: nobody to answer: %s", x->m.id, e->text);
 		store_withdraw(x);

@@ -15,6 +15,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/net/fiber.h"
 #include "lib/net/pool.h"
 #include "lib/proto/notify.h"
@@ -307,6 +308,7 @@ int store_commit(struct mail *x, struct err *e)
 {
 	struct buf header = { 0 }, super = { 0 }, envelope = { 0 };
 	struct commit_job *j = arena_alloc(x->life, sizeof *j);
+	int64_t began_us;
 	uint32_t crc;
 
 	header_print(&x->header, &header);
@@ -317,10 +319,12 @@ int store_commit(struct mail *x, struct err *e)
 	if (x->body_edited)
 		x->m.flags |= line_flags(x->body);
 	place(x, buf_str(&header));
+	began_us = clock_mono_us();
 	crc = hash_crc32c(hash_crc32c(0, header.p, header.n), x->body.p, x->body.n);
 	queue_encode(&x->m, crc, &super, &envelope);
 	fill_job(x, j, &header, &super, &envelope);
 	offload(commit_run, j);
+	metric_observe(METRIC_COMMIT_SECONDS, (uint64_t)(clock_mono_us() - began_us), NULL, NULL);
 	x->content.fd = j->fd;
 	x->content.committed = j->errnum == 0;
 	buf_done(&header);

@@ -11,6 +11,8 @@
 #include "lib/base/clock.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
+#include "lib/net/tls.h"
 #include "lib/service/server_tls.h"
 
 /* What the files look like: sizes, times and inodes in one number. */
@@ -58,8 +60,21 @@ int certs_try(const struct conf *c, struct err *e)
 	return 0;
 }
 
-void certs_watch(struct generation *g)
+/* Keys have no end, and are not counted. */
+static void count_expiry(const struct generation *g, bool used)
 {
+	for (size_t i = 0; g != NULL && i < g->cert_file_count; i++) {
+		int64_t end = tls_file_expiry(g->cert_files[i].p);
+
+		if (end != 0)
+			metric_set(METRIC_CERT_EXPIRY, used ? end : 0, g->cert_files[i].p);
+	}
+}
+
+void certs_watch(struct generation *g, const struct generation *before)
+{
+	count_expiry(before, false);
+	count_expiry(g, true);
 	g->cert_interval_ms = g->cert_file_count > 0 ? conf_time_ms(g->conf, "tls_file_check_interval") : 0;
 	g->cert_look_at = g->cert_interval_ms > 0 ? deadline_in(g->cert_interval_ms) : DEADLINE_NEVER;
 	g->certs_used = g->certs_seen = look(g);

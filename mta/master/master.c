@@ -19,6 +19,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/metrics.h"
 #include "lib/service/server_tls.h"
 
 #define START_TIMEOUT_MS 60000
@@ -165,7 +166,7 @@ static void raise_descriptors(void)
 
 static void adopt(struct master *m, struct generation *g)
 {
-	certs_watch(g);
+	certs_watch(g, m->current);
 	list_add_head(&m->generations, &g->all);
 	m->current = g;
 }
@@ -241,8 +242,12 @@ static void reload_or_stay(struct master *m)
 	m->reload_asked = false;
 	log_info("reload -- version %s, configuration %s", GATEPOST_VERSION, m->conf_dir);
 	notify_reloading();
-	if (reload(m, &e) < 0)
+	if (reload(m, &e) < 0) {
+		metric_count(METRIC_RELOADS, "failed", NULL, NULL);
 		log_error("%s; the old configuration stays", e.text);
+	} else {
+		metric_count(METRIC_RELOADS, "done", NULL, NULL);
+	}
 	notify_state("READY=1");
 }
 
@@ -268,6 +273,13 @@ static void make_ticket_secret(struct master *m)
 	buf_done(&text);
 }
 
+static void make_metrics(struct master *m)
+{
+	m->metrics = metrics_create();
+	if (m->metrics < 0 || !metrics_open(m->metrics, "master", "master"))
+		log_fatal("cannot make memory for counters: %s", strerror(errno));
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = parse_options(argc, argv);
@@ -284,6 +296,7 @@ int main(int argc, char **argv)
 	close_range(STDERR_FILENO + 1, UINT_MAX, 0); /* whatever we were started with is not for daemons */
 	raise_descriptors();
 	make_ticket_secret(&m);
+	make_metrics(&m);
 	if (m.detached)
 		start_detach();
 	notify_open();

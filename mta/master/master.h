@@ -77,6 +77,7 @@ struct master {
 	bool verbose;
 	bool try_certs; /* while a generation is loaded: only with certificates that work */
 	struct str ticket_secret; /* for every worker that speaks TLS to clients: they open each other's session tickets */
+	int metrics; /* memory of the counters; every worker gets it */
 	bool stopping;
 	int signals; /* signalfd */
 	bool stop_asked, reload_asked, kill_asked; /* by signals */
@@ -98,7 +99,7 @@ struct service *generation_find(struct generation *g, const char *key);
 
 void certs_add(struct generation *g, const struct conf *c);       /* the files of one service are watched, too */
 int certs_try(const struct conf *c, struct err *e);               /* can they be used? 0 or -1 */
-void certs_watch(struct generation *g);                           /* from now on */
+void certs_watch(struct generation *g, const struct generation *before); /* from now on */
 bool certs_changed(struct generation *g);                         /* true once for each change; looks when it is time */
 
 /* listen.c */

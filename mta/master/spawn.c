@@ -1,4 +1,4 @@
-/* mta/master/spawn.c - start one worker: descriptors 3 (control) and 4... (listeners), a small environment, nothing else of ours. */
+/* mta/master/spawn.c - start one worker: descriptors 3 (control), 4... (listeners) and the counters' memory behind them, a small environment, nothing else of ours. */
 #include "mta/master/master.h"
 
 #include <errno.h>
@@ -102,15 +102,16 @@ static void make_environment(const struct master *m, const struct conf *c, struc
 /* ---- the child ---- */
 
 /* Move descriptors to their places; first out of the way, so that none is overwritten. 0 or -1. */
-static int place_descriptors(const struct service *s, int control)
+static int place_descriptors(const struct service *s, int control, int metrics)
 {
-	int top = CONTROL_FD + 1 + (int)s->listener_count;
+	int behind = CONTROL_FD + 1 + (int)s->listener_count, top = behind + 1;
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
 		return -1;
 	control = fcntl(control, F_DUPFD_CLOEXEC, top);
-	if (control < 0)
+	metrics = fcntl(metrics, F_DUPFD_CLOEXEC, top);
+	if (control < 0 || metrics < 0)
 		return -1;
 	for (size_t i = 0; i < s->listener_count; i++) {
 		int safe = fcntl(s->listeners[i]->fd, F_DUPFD_CLOEXEC, top + (int)i);
@@ -123,12 +124,12 @@ static int place_descriptors(const struct service *s, int control)
 		if (dup2(s->listeners[i]->fd, CONTROL_FD + 1 + (int)i) < 0)
 			return -1;
 	}
-	return dup2(control, CONTROL_FD) < 0 ? -1 : 0;
+	return dup2(metrics, behind) < 0 || dup2(control, CONTROL_FD) < 0 ? -1 : 0;
 }
 
-static void become_worker(const struct service *s, int control, const char **argv, const char **env) __attribute__((noreturn));
+static void become_worker(const struct service *s, const int fds[2], const char **argv, const char **env) __attribute__((noreturn));
 
-static void become_worker(const struct service *s, int control, const char **argv, const char **env)
+static void become_worker(const struct service *s, const int fds[2], const char **argv, const char **env)
 {
 	static const char failed[] = "gatepost: cannot start a daemon\n";
 	sigset_t waiting;
@@ -139,7 +140,7 @@ static void become_worker(const struct service *s, int control, const char **arg
 	sigaddset(&waiting, SIGUSR1);
 	sigaddset(&waiting, SIGUSR2);
 	signal(SIGPIPE, SIG_DFL);
-	if (place_descriptors(s, control) == 0 && sigprocmask(SIG_SETMASK, &waiting, NULL) == 0)
+	if (place_descriptors(s, fds[0], fds[1]) == 0 && sigprocmask(SIG_SETMASK, &waiting, NULL) == 0)
 		execve(s->program, (char *const *)argv, (char *const *)env);
 	n = write(STDERR_FILENO, failed, sizeof failed - 1);
 	_exit(n < 0 ? 127 : 126);
@@ -162,7 +163,7 @@ int spawn_worker(const struct master *m, struct worker *w, struct err *e)
 	} else {
 		pid = fork();
 		if (pid == 0)
-			become_worker(s, pair[1], argv.items, env.items);
+			become_worker(s, (const int[2]){ pair[1], m->metrics }, argv.items, env.items);
 		if (pid < 0)
 			err_errno(e, errno, "cannot fork");
 		close(pair[1]);

@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 
 #define LIFE_LONG_ENOUGH_MS 60000
 #define PAUSE_MS 1000    /* the first one */
@@ -290,8 +291,11 @@ static void bury(struct master *m, struct worker *w, int status)
 
 	hear_last_words(m, w);
 	clean = WIFEXITED(status) && WEXITSTATUS(status) == 0 && (w->leaving || w->told_to_leave);
-	if (!clean && !m->kill_asked)
+	metrics_leave(w->pid);
+	if (!clean && !m->kill_asked) {
 		log_death(w, status);
+		metric_count(METRIC_WORKER_DEATHS, w->service->command, NULL, NULL);
+	}
 	if (w->service->generation == m->current && !w->told_to_leave)
 		w->start_at = clean ? 0 : deadline_in(pause_after(w, m->current->conf));
 	w->pid = 0;

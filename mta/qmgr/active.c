@@ -14,6 +14,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/addr.h"
 
 #define WEIGHT_SHARE 20 /* one message takes no more than this part of the recipient limit */
@@ -57,6 +58,7 @@ static struct message *message_new(struct arena *a, const struct queue_message *
 	list_init(&m->peers);
 	list_init(&m->node);
 	map_put(qmgr.messages, str_z(m->m.id), m);
+	metric_move(METRIC_ACTIVE, 1, NULL);
 	return m;
 }
 
@@ -341,6 +343,7 @@ void active_release(struct message *m)
 	}
 	list_del(&m->node);
 	map_del(qmgr.messages, str_z(m->m.id));
+	metric_move(METRIC_ACTIVE, -1, NULL);
 	qmgr.weight -= m->weight;
 	close(m->fd);
 	waitq_wake_one(&qmgr.room);

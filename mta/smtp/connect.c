@@ -1,7 +1,9 @@
 /* mta/smtp/connect.c - the life of a session: connection, greeting, and its end. */
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/net/fiber.h"
+#include "lib/net/tls.h"
 #include "mta/smtp/smtp.h"
 
 #define SMTP_PORT 25
@@ -176,6 +178,15 @@ static int greet(struct session *s, struct arena *a, const struct nexthop *hop, 
 	return sec->sasl_user.n > 0 && (s->offers & OFFER_AUTH) ? session_login(s, a, sec, why) : 0;
 }
 
+static void count_session(const struct session *s, const struct security *sec)
+{
+	const struct tls *t = stream_tls(s->io);
+	static const char *const levels[] = { [TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_VERIFY] = "verify",
+		[TLS_SECURE] = "secure" };
+
+	metric_count(METRIC_DELIVERY_TLS, t != NULL ? tls_protocol(t) : "none", levels[sec->level], NULL);
+}
+
 struct session *session_open(struct arena *scratch, const struct nexthop *hop, const struct server *server, bool best_mx,
 	const struct security *sec, struct failure *why, bool *refused_tls)
 {
@@ -186,8 +197,10 @@ struct session *session_open(struct arena *scratch, const struct nexthop *hop, c
 	s->key = arena_dup(s->life, key);
 	s->server_key = arena_dup(s->life, cache_server_key(scratch, server, sec));
 	s->keep_tls = true;
-	if (connect_to(s, scratch, why) == 0 && greet(s, scratch, hop, best_mx, sec, why, refused_tls) == 0)
+	if (connect_to(s, scratch, why) == 0 && greet(s, scratch, hop, best_mx, sec, why, refused_tls) == 0) {
+		count_session(s, sec);
 		return s;
+	}
 	if (s->io != NULL) {
 		why->relay = arena_dup(scratch, s->relay);
 		why->host = arena_dup(scratch, s->host);

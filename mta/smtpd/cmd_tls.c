@@ -3,6 +3,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/net/tls.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/milter.h"
@@ -79,9 +80,11 @@ int session_handshake(struct session *s, bool wrapped)
 	if (cf.tls_loglevel > 1)
 		log_info("setting up TLS connection from %.*s", STRF(s->client.namaddr));
 	if ((wrapped ? tls_accept_wrapped(s->io, cf.tls, by, &e) : tls_accept(s->io, cf.tls, by, &e)) < 0) {
+		metric_count(METRIC_SMTPD_TLS, "failed", NULL, NULL);
 		log_info("SSL_accept error from %.*s: %s", STRF(s->client.namaddr), e.text);
 		return -1;
 	}
+	metric_count(METRIC_SMTPD_TLS, tls_protocol(stream_tls(s->io)), NULL, NULL);
 	take_certificate(s, stream_tls(s->io));
 	if (cf.tls_loglevel > 0)
 		log_handshake(s, stream_tls(s->io));

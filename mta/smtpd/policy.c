@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/addr.h"
 #include "lib/net/fiber.h"
 #include "lib/net/tls.h"
@@ -201,6 +202,18 @@ static struct policy_request *build_request(struct session *s, struct str sender
 	return q;
 }
 
+static int ask(const char *server, struct pool *pool, struct session *s, const struct policy_request *q, struct policy_request *answer,
+	int64_t timeout_ms, struct err *e)
+{
+	int64_t began_us = clock_mono_us();
+	int rc = policy_ask(pool, session_scratch(s), q, answer, deadline_in(timeout_ms), e);
+
+	metric_observe(METRIC_POLICY_SECONDS, (uint64_t)(clock_mono_us() - began_us), server, NULL);
+	if (rc < 0)
+		metric_count(METRIC_POLICY_FAILURES, server, NULL, NULL);
+	return rc;
+}
+
 /* ---- check_policy_service ---- */
 
 static int ask_service(struct policy_service *p, struct session *s, const struct policy_request *q, struct policy_request *answer)
@@ -208,7 +221,7 @@ static int ask_service(struct policy_service *p, struct session *s, const struct
 	struct err e = ERR_INIT;
 
 	for (int64_t tries = 1;; tries++) {
-		if (policy_ask(p->pool, session_scratch(s), q, answer, deadline_in(p->timeout_ms), &e) == 0)
+		if (ask(p->endpoint, p->pool, s, q, answer, p->timeout_ms, &e) == 0)
 			return 0;
 		log_warn("problem talking to server %s: %s", p->endpoint, e.text);
 		if (tries >= p->try_limit)
@@ -303,7 +316,7 @@ enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n,
 
 	*used = n;
 	policy_add(q, "restrictions", run_text(s, rules, n));
-	if (policy_ask(cf.policyd, session_scratch(s), q, answer, deadline_in(POLICYD_TIMEOUT_MS), &e) < 0) {
+	if (ask("policyd", cf.policyd, s, q, answer, POLICYD_TIMEOUT_MS, &e) < 0) {
 		log_warn("problem talking to policyd: %s", e.text);
 		return check_trouble(c, CODE_TRY_LATER, "Temporary lookup failure");
 	}

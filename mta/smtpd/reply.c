@@ -4,6 +4,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/date.h"
 #include "lib/mail/dsn.h"
 #include "lib/net/fiber.h"
@@ -129,12 +130,23 @@ static void slow_down(struct session *s)
 	fiber_sleep(cf.error_sleep_ms);
 }
 
+static void count_refusal(const struct session *s, struct code code)
+{
+	char smtp[8], dsn[16];
+
+	snprintf(smtp, sizeof smtp, "%d", code.smtp);
+	snprintf(dsn, sizeof dsn, "%u.%u.%u", (unsigned)code.c, (unsigned)code.s, (unsigned)code.d);
+	metric_count(METRIC_SMTPD_REFUSALS, s->where, smtp, dsn);
+}
+
 static int send_reply(struct session *s, struct code code, struct str text)
 {
 	struct buf out = { 0 }, footer = { 0 };
 	bool refused = code.smtp >= 400;
 	bool wants_footer = refused && (*cf.reject_footer != '\0' || cf.footer_maps.count > 0);
 
+	if (refused)
+		count_refusal(s, code);
 	slow_down(s);
 	reply_format(&out, code, text, wants_footer ? footer_for(s, code, text, &footer) : STR_NONE);
 	if (!s->closed && stream_write(s->io, buf_str(&out), session_deadline(s)) < 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/mail/addr.h"
 #include "mta/smtpd/policy.h"
 #include "mta/smtpd/session.h"
@@ -313,6 +314,14 @@ static void log_permit(struct check *c, const struct rule *r)
 	buf_done(&b);
 }
 
+static void count_decision(const struct check *c, const struct rule *r, const struct rule_list *l, enum verdict v)
+{
+	const char *decision = v == CHECK_OK ? "permit" : c->s->ruling.code.smtp >= 500 ? "reject" : "defer";
+
+	if (r->klass == NULL) /* its own rules were counted */
+		metric_count(METRIC_RESTRICTIONS, r->def != NULL ? r->def->name : "unknown", l->name, decision);
+}
+
 static enum verdict unknown_word(struct check *c, const struct rule *r)
 {
 	log_warn("unknown smtpd restriction: \"%.*s\"", STRF(r->word));
@@ -371,6 +380,8 @@ enum verdict rule_list_eval(struct check *c, const struct rule_list *l)
 		}
 		if (v == CHECK_OK && r->def != NULL && *cf.permit_log != '\0')
 			log_permit(c, &l->rules[i + n - 1]);
+		if (v != CHECK_DUNNO)
+			count_decision(c, &l->rules[i + n - 1], l, v);
 		i += n;
 		if (c->s->defer_if_permit.active && c->s->defer_if_reject.active)
 			break; /* whatever follows, the answer is "later" */

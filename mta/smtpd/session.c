@@ -10,6 +10,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/base/utf8.h"
 #include "lib/net/dns.h"
 #include "lib/service/service.h"
@@ -238,6 +239,7 @@ static bool within_limits(struct session *s)
 	s->exempt = s->xclient_allowed || client_listed(s, cf.limit_exempt);
 	if (s->exempt || limit_connect(s))
 		return true;
+	metric_count(METRIC_SMTPD_CONNECTIONS, "limited", NULL, NULL);
 	session_reply(s, CODE_TOO_MANY, "%s Error: too many connections from %.*s", cf.myhostname, STRF(s->client.addr));
 	return false;
 }
@@ -324,6 +326,7 @@ static int run_verb(struct session *s, const struct verb *v, struct str args)
 
 static void count_command(struct session *s, int which, int rc)
 {
+	metric_count(METRIC_SMTPD_COMMANDS, verbs[which].name, rc == 0 ? "done" : "refused", NULL);
 	s->all_count[which]++;
 	if (rc == 0)
 		s->ok_count[which]++;
@@ -551,7 +554,10 @@ void session_run(struct stream *io, const struct sock_addr *peer)
 {
 	struct arena *life = arena_new("smtpd session");
 	struct session *s = arena_alloc(life, sizeof *s);
+	int64_t began_us = clock_mono_us();
 
+	metric_count(METRIC_SMTPD_CONNECTIONS, "all", NULL, NULL);
+	metric_move(METRIC_SMTPD_SESSIONS, 1, NULL);
 	s->life = life;
 	s->mail = arena_new("smtpd mail");
 	s->io = io;
@@ -563,6 +569,8 @@ void session_run(struct stream *io, const struct sock_addr *peer)
 	if (!s->closed)
 		stream_flush(io, deadline_in(cf.timeout_ms));
 	limit_disconnect(s);
+	metric_move(METRIC_SMTPD_SESSIONS, -1, NULL);
+	metric_observe(METRIC_SMTPD_SESSION_SECONDS, (uint64_t)(clock_mono_us() - began_us), NULL, NULL);
 	buf_done(&s->line);
 	arena_free(s->scratch);
 	arena_free(s->mail);

@@ -77,6 +77,7 @@ static void test_ids(void)
 	ok(rising, "ids of one process rise and never repeat");
 	ok(valid, "ids are valid");
 	ok(strlen(id) >= 12 && id[10] == 'z', "%s has the shape of a long queue id", id);
+	ok(queue_id_time("") == 0 && queue_id_time("abc") == 0 && queue_id_time("6F1A2B3C4D5") == 0, "no time in what is no id of ours");
 	ok(!queue_id_valid(STR("../x12")) && !queue_id_valid(STR("abcde")) && !queue_id_valid(STR("abcdefghijklmnopqrstuvwx")) &&
 			!queue_id_valid(STR("abc def")),
 		"names that are no ids");
