@@ -14,10 +14,10 @@
 #define ATTRIBUTES_MAX 64
 #define URI_MAX 2048
 
-static const char *const names[] = { "bind", "bind_dn", "bind_pw", "chase_referrals", "dereference", "leaf_result_attribute", "query_filter",
-	"recursion_limit", "result_attribute", "scope", "search_base", "server_host", "server_port", "size_limit", "special_result_attribute",
+static const char *const names[] = { "bind", "bind_dn", "bind_pw", "cache", "cache_expiry", "cache_size", "chase_referrals", "debuglevel",
+	"dereference", "leaf_result_attribute", "query_filter", "recursion_limit", "result_attribute", "scope", "search_base", "server_host", "server_port", "size_limit", "special_result_attribute",
 	"start_tls", "terminal_result_attribute", "tls_ca_cert_dir", "tls_ca_cert_file", "tls_cert", "tls_cipher_suite", "tls_key",
-	"tls_require_cert", "version", NULL };
+	"tls_random_file", "tls_require_cert", "version", NULL }; /* cache*, debuglevel and tls_random_file do nothing, as in Postfix */
 static const char *const templates[] = { "query_filter", "search_base", NULL };
 static const char *const defaults[] = { "(mailacceptinggeneralid=%s)", NULL };
 enum { TEMPLATE_FILTER, TEMPLATE_BASE };
@@ -214,6 +214,18 @@ static int bind_to(LDAP *ld, const struct driver_settings *s)
 	return ldap_sasl_bind_s(ld, s->get(s->ctx, "bind_dn", ""), LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
 }
 
+/* With what the TLS library or the server said, when they said anything. */
+static void explain(char *why, LDAP *ld, const char *what, int code)
+{
+	char *more = NULL;
+
+	if (ld != NULL)
+		ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
+	snprintf(why, DRIVER_WHY_SIZE, "%.160s: %s%s%.160s", what, ldap_err2string(code), more != NULL && *more != '\0' ? ": " : "",
+		more != NULL ? more : "");
+	ldap_memfree(more);
+}
+
 static void *connect_any(const struct driver_settings *s, int timeout_ms, char *why)
 {
 	struct connection *c = calloc(1, sizeof *c);
@@ -232,7 +244,7 @@ static void *connect_any(const struct driver_settings *s, int timeout_ms, char *
 		code = bind_to(c->ld, s);
 	if (code == LDAP_SUCCESS)
 		return c;
-	snprintf(why, DRIVER_WHY_SIZE, "%.200s: %s", servers, ldap_err2string(code));
+	explain(why, c != NULL ? c->ld : NULL, servers, code);
 	if (c != NULL)
 		disconnect(c);
 	return NULL;
@@ -368,7 +380,7 @@ static int search(struct search *s, const char *base, int scope, const char *fil
 		return -1;
 	code = ldap_search_ext_s(s->c->ld, base, scope, filter, attributes, 0, NULL, NULL, &left, s->c->size_limit, &found);
 	if (code != LDAP_SUCCESS && !(code == LDAP_NO_SUCH_OBJECT && depth > 0)) {
-		snprintf(s->why, DRIVER_WHY_SIZE, "search below \"%s\": %s", base, ldap_err2string(code));
+		explain(s->why, s->c->ld, base, code);
 		rc = -1;
 	}
 	for (LDAPMessage *entry = rc < 0 ? NULL : ldap_first_entry(s->c->ld, found); entry != NULL && rc == 0;

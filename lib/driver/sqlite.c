@@ -89,12 +89,10 @@ static int read_rows(sqlite3_stmt *statement, const struct driver_sink *sink)
 	int code;
 
 	while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-		for (int i = 0; i < sqlite3_column_count(statement); i++) {
-			const void *text = sqlite3_column_text(statement, i);
+		const void *text = sqlite3_column_text(statement, 0); /* the first column, as Postfix has it */
 
-			if (text != NULL && sink->value(sink->ctx, text, (size_t)sqlite3_column_bytes(statement, i)) != 0)
-				return SQLITE_ABORT;
-		}
+		if (text != NULL && sink->value(sink->ctx, text, (size_t)sqlite3_column_bytes(statement, 0)) != 0)
+			return SQLITE_ABORT;
 	}
 	return code;
 }
