@@ -27,6 +27,7 @@ struct settings {
 	struct matchlist *allow_clients; /* they, and the addresses below, pass whatever the checks say */
 	struct tables allow_senders, allow_recipients, greylist_exempt_recipients;
 	struct tables rbl_reply_maps;
+	bool broken; /* while testing: something cannot be used, which was told */
 };
 
 extern struct settings settings;

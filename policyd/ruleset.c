@@ -185,7 +185,16 @@ struct ruleset *ruleset_get(struct str text)
 	return s;
 }
 
-/* Every table a text names, inside { } groups too. */
+/* ---- all of the configuration ---- */
+
+static const char *const own_lists[] = { "policyd_restrictions" };
+static const char *const smtpd_lists[] = { "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions",
+	"smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions",
+	"smtpd_etrn_restrictions" };
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+/* Every table a text names, inside { } groups too. What cannot be opened is told when the rules are parsed. */
 static void open_tables_in(struct str text)
 {
 	struct str word;
@@ -193,26 +202,81 @@ static void open_tables_in(struct str text)
 	while ((word = str_word_braced(&text)).n > 0) {
 		struct err e = ERR_INIT;
 
-		if (ruleset_is_table(word) && ruleset_table(word, &e) == NULL)
-			log_warn("%s", e.text);
+		if (ruleset_is_table(word))
+			(void)ruleset_table(word, &e);
 		else if (word.n > 2 && word.p[0] == '{')
 			open_tables_in(str_sub(word, 1, word.n - 2));
 	}
 }
 
+static void for_each_class(const struct conf *c, const char *parameter, void (*use)(const char *name, struct str text, void *ctx), void *ctx)
+{
+	struct arena *a = arena_new("policyd classes");
+	struct str classes = str_z(conf_str(c, parameter)), name;
+
+	while ((name = str_word(&classes, ", \t\r\n")).n > 0)
+		use(arena_z(a, name), str_z(conf_lookup(c, name)), ctx);
+	arena_free(a);
+}
+
+static void open_class(const char *name, struct str text, void *ctx)
+{
+	(void)name; /* any */
+	(void)ctx;
+	open_tables_in(text);
+}
+
 void ruleset_open_tables(const struct conf *c)
 {
-	static const char *const lists[] = { "policyd_restrictions", "smtpd_client_restrictions", "smtpd_helo_restrictions",
-		"smtpd_sender_restrictions", "smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_data_restrictions",
-		"smtpd_end_of_data_restrictions", "smtpd_etrn_restrictions" };
-	static const char *const class_lists[] = { "smtpd_restriction_classes", "policyd_restriction_classes" };
+	for (size_t i = 0; i < COUNT(own_lists); i++)
+		open_tables_in(str_z(conf_str(c, own_lists[i])));
+	for (size_t i = 0; i < COUNT(smtpd_lists); i++)
+		open_tables_in(str_z(conf_str(c, smtpd_lists[i])));
+	for_each_class(c, "smtpd_restriction_classes", open_class, NULL);
+	for_each_class(c, "policyd_restriction_classes", open_class, NULL);
+}
 
-	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
-		open_tables_in(str_z(conf_str(c, lists[i])));
-	for (size_t i = 0; i < sizeof class_lists / sizeof *class_lists; i++) {
-		struct str classes = str_z(conf_str(c, class_lists[i])), name;
+typedef void bad_fn(const char *parameter, const struct err *e);
 
-		while ((name = str_word(&classes, ", \t\r\n")).n > 0)
-			open_tables_in(str_z(conf_lookup(c, name)));
+struct trial {
+	bad_fn *bad;
+};
+
+static void try_own(const char *name, struct str text, void *ctx)
+{
+	const struct trial *t = ctx;
+	struct err e = ERR_INIT;
+	struct ruleset *s = ruleset_parse(text, &e);
+
+	if (s == NULL)
+		t->bad(name, &e);
+	else
+		ruleset_unref(s);
+}
+
+/* smtpd knows the other words. */
+static void try_ours(const char *name, struct str text, void *ctx)
+{
+	struct str word;
+
+	while ((word = str_word_braced(&text)).n > 0) {
+		const struct check *c = check_find(word);
+
+		if (c != NULL && c->argument == ARG_ONE)
+			(void)str_word_braced(&text);
+		if (c != NULL)
+			try_own(name, str_n(word.p, (size_t)(text.p - word.p)), ctx);
 	}
+}
+
+void ruleset_try_all(const struct conf *c, bad_fn *bad)
+{
+	struct trial t = { bad };
+
+	for (size_t i = 0; i < COUNT(own_lists); i++)
+		try_own(own_lists[i], str_z(conf_str(c, own_lists[i])), &t);
+	for (size_t i = 0; i < COUNT(smtpd_lists); i++)
+		try_ours(smtpd_lists[i], str_z(conf_str(c, smtpd_lists[i])), &t);
+	for_each_class(c, "policyd_restriction_classes", try_own, &t);
+	for_each_class(c, "smtpd_restriction_classes", try_ours, &t);
 }

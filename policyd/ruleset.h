@@ -25,8 +25,10 @@ bool ruleset_is_list(struct str text);
 
 /* A table by "type:name", opened once per process. NULL with *e. */
 struct table *ruleset_table(struct str spec, struct err *e);
-/* Open what the restriction parameters name while the process still may read everything; problems are logged. */
+/* Open what the restriction parameters name while the process still may read everything. */
 void ruleset_open_tables(const struct conf *c);
+/* Parse every list, class and, of smtpd's lists, what is ours to evaluate; what cannot be used is told by parameter. */
+void ruleset_try_all(const struct conf *c, void (*bad)(const char *parameter, const struct err *e));
 bool ruleset_is_table(struct str word); /* "type:name" with a type we have */
 
 #endif

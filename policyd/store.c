@@ -18,16 +18,14 @@ static struct {
 	bool warned; /* that shared state is only this process's */
 } store;
 
-void store_init(const struct conf *c)
+int store_init(const struct conf *c, struct err *e)
 {
 	size_t entries = (size_t)conf_int(c, "policyd_cache_size");
-	struct err e = ERR_INIT;
 
 	store.cache = lru_new(entries);
 	store.greylist = lru_new(entries > 0 ? entries : 1);
 	store.rates = lru_new(entries > 0 ? entries : 1);
-	if (redis_configured(c, &store.redis, &e) < 0)
-		log_fatal("%s", e.text);
+	return redis_configured(c, &store.redis, e);
 }
 
 static struct str full_key(struct arena *a, struct str key)

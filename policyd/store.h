@@ -13,7 +13,7 @@
 
 #define STORE_RATE_MAX 10 /* limits counted at once */
 
-void store_init(const struct conf *c);
+int store_init(const struct conf *c, struct err *e); /* 0, or -1 with *e */
 
 /* Verdict cache, two levels: this process, then Redis. get: false when nobody knows. Suspend. */
 bool store_cache_get(struct arena *a, struct str key, struct str *value);

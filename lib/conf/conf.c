@@ -82,7 +82,7 @@ static void read_setting(struct conf *c, const char *file, struct str line, int 
 		return;
 	}
 	before = map_get(c->values, name);
-	if (before != NULL)
+	if (before != NULL && str_starts(str_z(before->source), str_z(file)))
 		conf_problem(c, false, "%s: %.*s was set before, in %s: the last setting counts", where, STRF(name), before->source);
 	set_value(c, name, raw, where);
 }
@@ -153,8 +153,22 @@ static void evaluate_all(struct conf *c)
 		conf_evaluate(c, v);
 }
 
-static struct conf *load(const char *dir, const char *file, struct str text, struct str master_text, const char *const *overrides,
-	size_t count, conf_report_fn *report, void *ctx, struct err *e)
+/* What a configuration is read from. */
+struct sources {
+	struct buf main_file, main, own_file, own, master; /* paths and texts; own: a daemon's settings over main.cf's */
+};
+
+static void sources_done(struct sources *s)
+{
+	buf_done(&s->main_file);
+	buf_done(&s->main);
+	buf_done(&s->own_file);
+	buf_done(&s->own);
+	buf_done(&s->master);
+}
+
+static struct conf *load(const char *dir, struct sources *from, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx,
+	struct err *e)
 {
 	struct arena *life = arena_new("configuration");
 	struct conf *c = arena_alloc(life, sizeof *c);
@@ -162,12 +176,13 @@ static struct conf *load(const char *dir, const char *file, struct str text, str
 	*c = (struct conf){
 		.life = life, .dir = arena_z(life, str_z(dir)), .values = map_new(), .report = report, .report_ctx = ctx, .e = e
 	};
-	read_settings(c, file, text);
+	read_settings(c, buf_z(&from->main_file), buf_str(&from->main));
+	read_settings(c, buf_z(&from->own_file), buf_str(&from->own));
 	read_overrides(c, overrides, count);
 	add_defaults(c);
 	know_own_directory(c);
 	if (!c->failed) {
-		conf_check_names(c, text, master_text);
+		conf_check_names(c, buf_str(&from->main), buf_str(&from->master));
 		evaluate_all(c);
 	}
 	c->report = NULL;
@@ -180,33 +195,50 @@ static struct conf *load(const char *dir, const char *file, struct str text, str
 
 struct conf *conf_parse(struct str text, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx, struct err *e)
 {
-	return load(".", "main.cf", text, STR_NONE, overrides, count, report, ctx, e);
+	struct sources from = { 0 };
+	struct conf *c;
+
+	buf_addz(&from.main_file, "main.cf");
+	buf_add(&from.main, text);
+	c = load(".", &from, overrides, count, report, ctx, e);
+	sources_done(&from);
+	return c;
+}
+
+/* dir/name into path and text. A file that is not there is empty when it may be missing. */
+static int read_source(const char *dir, const char *name, bool may_miss, struct buf *path, struct buf *text, struct err *e)
+{
+	buf_addf(path, "%s/%s", dir, name);
+	if (may_miss && !fs_exists(buf_z(path)))
+		return 0;
+	return fs_read_file(buf_z(path), CONF_FILE_MAX, text, e) < 0 ? err_context(e, "cannot read the configuration") : 0;
+}
+
+struct conf *conf_load_own(const char *dir, const char *own_file, const char *const *overrides, size_t count, conf_report_fn *report,
+	void *ctx, struct err *e)
+{
+	struct sources from = { 0 };
+	struct buf path = { 0 };
+	struct err ignored = ERR_INIT;
+	struct conf *c = NULL;
+
+	if (read_source(dir, "main.cf", own_file != NULL, &from.main_file, &from.main, e) < 0 ||
+		(own_file != NULL && read_source(dir, own_file, true, &from.own_file, &from.own, e) < 0)) {
+		if (report != NULL)
+			report(ctx, true, e->text);
+	} else {
+		if (read_source(dir, "master.cf", true, &path, &from.master, &ignored) < 0)
+			buf_clear(&from.master); /* who needs it complains; here it only tells which names are referred to */
+		c = load(dir, &from, overrides, count, report, ctx, e);
+	}
+	sources_done(&from);
+	buf_done(&path);
+	return c;
 }
 
 struct conf *conf_load(const char *dir, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx, struct err *e)
 {
-	struct buf file = { 0 }, text = { 0 }, master = { 0 };
-	struct err ignored;
-	struct conf *c = NULL;
-
-	buf_addf(&file, "%s/main.cf", dir);
-	if (fs_read_file(buf_z(&file), CONF_FILE_MAX, &text, e) < 0) {
-		(void)err_context(e, "cannot read the configuration");
-		if (report != NULL)
-			report(ctx, true, e->text);
-	} else {
-		struct buf other = { 0 };
-
-		buf_addf(&other, "%s/master.cf", dir);
-		if (fs_read_file(buf_z(&other), CONF_FILE_MAX, &master, &ignored) < 0)
-			buf_clear(&master); /* who needs it complains; here it only tells which names are referred to */
-		buf_done(&other);
-		c = load(dir, buf_z(&file), buf_str(&text), buf_str(&master), overrides, count, report, ctx, e);
-	}
-	buf_done(&file);
-	buf_done(&text);
-	buf_done(&master);
-	return c;
+	return conf_load_own(dir, NULL, overrides, count, report, ctx, e);
 }
 
 void conf_free(struct conf *c)

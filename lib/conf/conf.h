@@ -22,6 +22,9 @@ struct conf;
  * NULL with *e on failure. */
 typedef void conf_report_fn(void *ctx, bool fatal, const char *text);
 struct conf *conf_load(const char *dir, const char *const *overrides, size_t count, conf_report_fn *report, void *ctx, struct err *e);
+/* Settings of dir/own_file ("policyd.cf") count over main.cf's; neither file has to be there. own_file NULL: as conf_load(). */
+struct conf *conf_load_own(const char *dir, const char *own_file, const char *const *overrides, size_t count, conf_report_fn *report,
+	void *ctx, struct err *e);
 void conf_free(struct conf *c);
 const char *conf_dir(const struct conf *c);
 /* The same without a file: text in main.cf syntax, for tests and fuzzing. */

@@ -22,6 +22,8 @@ const struct param params_policy[] = {
 	{ "policyd_allow_recipients", PARAM_STR, "", 0, 0, "", "Tables of recipients for whom policyd never says anything" },
 	{ "policyd_allow_senders", PARAM_STR, "", 0, 0, "", "Tables of senders to whom policyd never says anything, when SPF says pass" },
 	{ "policyd_cache_size", PARAM_INT, "100000", 0, PARAM_MAX, "", "Verdicts kept in memory by each worker" },
+	{ "policyd_listen", PARAM_STR, "inet:127.0.0.1:10031", 0, 0, "",
+		"Where policyd listens when it runs by itself, not under master: \"inet:address:port\", \"unix:/path\"; several allowed" },
 	{ "policyd_restriction_classes", PARAM_STR, "", 0, 0, "",
 		"Names of restriction lists, for policyd_restrictions, check_shadow and answers of tables" },
 	{ "policyd_restrictions", PARAM_STR, "check_spf, check_greylist", 0, 0, "",

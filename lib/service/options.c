@@ -2,6 +2,7 @@
 #include "lib/service/parts.h"
 
 #include <getopt.h>
+#include <stdlib.h>
 
 #include "lib/base/mem.h"
 
@@ -21,6 +22,14 @@ static const char *setting(const char *name, const char *value)
 
 	buf_addf(&b, "%s=%s", name, value);
 	return buf_z(&b); /* for the life of the process */
+}
+
+/* The working directory will be another one. */
+static const char *absolute(const char *dir)
+{
+	char *path = dir[0] == '/' ? NULL : realpath(dir, NULL);
+
+	return path != NULL ? path : dir; /* for the life of the process */
 }
 
 static int parse_option(int option, struct service_options *o, struct err *e)
@@ -52,6 +61,12 @@ static int parse_option(int option, struct service_options *o, struct err *e)
 	case 'v':
 		o->verbose = true;
 		return 0;
+	case ':':
+		if (optopt == 'n') { /* "policyd -n", as postconf -n */
+			o->test = o->thorough = true;
+			return 0;
+		}
+		return err_perm(e, "-%c: argument missing", optopt);
 	default:
 		return err_perm(e, "usage: -c config_directory -n service [-s sockets] [-m clients] [-qrtv] [-o name=value ...] [-- args]");
 	}
@@ -80,6 +95,7 @@ int options_parse(int argc, char **argv, const char *command, struct service_opt
 		if (parse_option(option, o, e) < 0)
 			return -1;
 	}
+	o->conf_dir = absolute(o->conf_dir);
 	o->overrides[0] = setting("process_name", command);
 	o->overrides[1] = setting("service_name", o->name);
 	o->args = (const char *const *)argv + optind;

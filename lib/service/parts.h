@@ -17,6 +17,7 @@ struct service_options {
 	bool quiet;           /* standard error goes when ready */
 	bool chroot;
 	bool test;            /* read the configuration, say what is wrong with it on standard output, and leave */
+	bool thorough;        /* ... of every file, and all of it */
 	bool verbose;
 	const char **overrides; /* "name=value", ours first */
 	size_t override_count;
@@ -30,6 +31,10 @@ int options_parse(int argc, char **argv, const char *command, struct service_opt
 /* Become mail_owner when started by root (not with keep_root), under chroot_dir if that is not NULL; verified. Blocks. 0 or -1 with *e. */
 int privilege_drop(const char *mail_owner, bool keep_root, const char *chroot_dir, struct err *e);
 void privilege_raise_descriptors(void); /* soft RLIMIT_NOFILE as high as allowed */
+
+/* A daemon without master: this process holds the sockets of parameter listen and keeps workers of the same program running, new ones after
+ * SIGHUP, until SIGTERM. Returns the exit status. Blocks. */
+int alone_run(const struct service_options *o, const struct service *s, const struct conf *c);
 
 /* Take connections on all listeners, at most max_clients at once (0: no limit), one fiber each; on_idle() is called whenever the last
  * session ended, on_used_up() when max_use (0: no limit) connections were taken. */

@@ -216,24 +216,44 @@ static void open_log(void)
 	log_verbose(self.options.verbose);
 }
 
+/* "policyd -n": every problem. */
+static void report_problem(void *ctx, bool fatal, const char *text)
+{
+	(void)ctx; /* there is one log */
+	(fatal ? log_error : log_warn)("%s", text);
+}
+
+static void read_conf(const struct service_options *o, const char *ident)
+{
+	struct err e = ERR_INIT;
+
+	if (o->test)
+		log_open(ident, "/dev/stdout");
+	self.conf = conf_load_own(o->conf_dir, self.what->own_file, o->overrides, o->override_count, o->thorough ? report_problem : NULL, NULL,
+		&e); /* warnings were master's, once */
+	if (self.conf != NULL)
+		return;
+	if (!o->thorough)
+		log_fatal("%s", e.text);
+	log_flush();
+	exit(1);
+}
+
 static void load_conf(int argc, char **argv)
 {
 	struct err e = ERR_INIT;
 	const struct service_options *o = &self.options;
+	const struct service *s = self.what;
 	char ident[80];
 
-	snprintf(ident, sizeof ident, "gatepost/%s", self.what->command);
+	snprintf(ident, sizeof ident, "gatepost/%s", s->command);
 	log_open(ident, NULL); /* until we know better */
-	if (options_parse(argc, argv, self.what->command, &self.options, &e) < 0)
+	if (options_parse(argc, argv, s->command, &self.options, &e) < 0)
 		log_fatal("%s", e.text);
-	self.conf = conf_load(o->conf_dir, o->overrides, o->override_count, NULL, NULL, &e); /* warnings were master's, once */
-	if (self.conf == NULL)
-		log_fatal("%s", e.text);
-	if (o->test)
-		log_open(ident, "/dev/stdout");
-	else
+	read_conf(o, ident);
+	if (!o->test)
 		open_log();
-	if (chdir(conf_str(self.conf, "queue_directory")) < 0 && !o->test)
+	if (chdir(conf_str(self.conf, "queue_directory")) < 0 && !o->test && (s->listen == NULL || chdir("/") < 0))
 		log_fatal("cannot change to queue_directory %s: %s", conf_str(self.conf, "queue_directory"), strerror(errno));
 }
 
@@ -342,6 +362,8 @@ int service_main(int argc, char **argv, const struct service *s)
 	sigaction(SIGPIPE, &sa, NULL);
 	load_conf(argc, argv);
 	umask(077);
+	if (s->listen != NULL && !self.options.supervised && !self.options.test)
+		return alone_run(&self.options, s, self.conf);
 	own_descriptors();
 	open_metrics();
 	privilege_raise_descriptors();

@@ -7,9 +7,9 @@
  * SIGTERM and master's death mean: accept no more, finish sessions at their next safe point, leave; an 'L' from master (reload) leaves
  * clients of the outside all the time they want. -m: this process's share of the service's clients at once (SERVICE_CROWD: all of them);
  * -q: standard output and error are closed once ready (master runs in the background); -r: chroot column of master.cf; -t: only tell, on
- * standard output, what is wrong with the configuration (exit status 1 when the daemon would not run). Without -s a daemon runs alone,
- * without sockets. SIGUSR1 reopens the log, SIGUSR2 logs every fiber. Handled signals are back at their defaults after exec, SIGPIPE and
- * SIGHUP included.
+ * standard output, what is wrong with the configuration (exit status 1 when the daemon would not run); "-n" alone does the same with every
+ * problem of every file. Without -s a daemon runs alone: without sockets, or, when it has a listen parameter, as its own little master.
+ * SIGUSR1 reopens the log, SIGUSR2 logs every fiber. Handled signals are back at their defaults after exec, SIGPIPE and SIGHUP included.
  */
 #ifndef GATEPOST_LIB_SERVICE_SERVICE_H
 #define GATEPOST_LIB_SERVICE_SERVICE_H
@@ -23,6 +23,8 @@
 
 struct service {
 	const char *command; /* "smtpd": the log tag's second part */
+	const char *own_file; /* "policyd.cf": settings over main.cf's; NULL: none */
+	const char *listen;   /* parameter: where it listens when started without master; NULL: it does not */
 	/* After configuration is read and the loop made, before privileges drop: open tables, certificates; errors end the process through
 	 * log_fatal. May be NULL. */
 	void (*init)(const struct conf *c);

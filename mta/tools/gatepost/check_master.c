@@ -64,7 +64,7 @@ static void report_daemon_line(struct checking *k, const struct service_row *row
 	if (text == NULL || told_before(k, text + 3))
 		return;
 	text += 3;
-	fatal = strncmp(text, "fatal: ", 7) == 0;
+	fatal = strncmp(text, "fatal: ", 7) == 0 || strncmp(text, "error: ", 7) == 0;
 	if (fatal || strncmp(text, "warning: ", 9) == 0)
 		found(k, fatal, NULL, "%s/master.cf:%d: service %s: %s", k->t->conf_dir, row->line, row->name, strchr(text, ' ') + 1);
 }
