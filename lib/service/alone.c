@@ -14,6 +14,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/base/metrics.h"
 
 #define WORKERS_MAX 128
 #define BACKLOG 1024
@@ -32,6 +33,7 @@ static struct {
 	const struct service *s;
 	unsigned listener_count, wanted; /* workers */
 	int listeners[SERVICE_LISTENERS_MAX];
+	int metrics; /* memory of the counters */
 	struct worker workers[2 * WORKERS_MAX];
 	size_t count;
 	int64_t restart_at; /* 0: nothing is missing */
@@ -70,6 +72,18 @@ static int parse_endpoint(struct str text, struct sock_addr *out, struct err *e)
 	return sock_parse_ip(str_sub(rest, 0, (size_t)colon), (uint16_t)port, out, e);
 }
 
+/* Out of the way of a worker's descriptors. */
+static int moved_up(int fd)
+{
+	int up;
+
+	if (fd < 0)
+		return -1;
+	up = fcntl(fd, F_DUPFD_CLOEXEC, FD_ABOVE);
+	close(fd);
+	return up;
+}
+
 static int open_listeners(const char *list, struct err *e)
 {
 	struct str rest = str_z(list), word;
@@ -84,8 +98,7 @@ static int open_listeners(const char *list, struct err *e)
 			fd = sock_listen(&at, BACKLOG, e);
 		if (fd < 0)
 			return -1;
-		alone.listeners[alone.listener_count++] = fcntl(fd, F_DUPFD_CLOEXEC, FD_ABOVE);
-		close(fd);
+		alone.listeners[alone.listener_count++] = moved_up(fd);
 	}
 	return alone.listener_count > 0 ? 0 : err_perm(e, "names no socket");
 }
@@ -98,6 +111,7 @@ static void become_worker(int control, const char *const *words)
 	dup2(control, SERVICE_CONTROL_FD);
 	for (unsigned i = 0; i < alone.listener_count; i++)
 		dup2(alone.listeners[i], SERVICE_LISTEN_FD + (int)i);
+	dup2(alone.metrics, SERVICE_LISTEN_FD + (int)alone.listener_count);
 	execv(alone.program, (char *const *)(uintptr_t)words);
 	_exit(1);
 }
@@ -234,6 +248,7 @@ static void worker_gone(size_t i, int status)
 	bool failed_reload = !gone.old && !gone.ready && reloading();
 
 	close(gone.control);
+	metrics_leave(gone.pid);
 	alone.workers[i] = alone.workers[--alone.count];
 	if (gone.old || alone.stopping)
 		return;
@@ -336,6 +351,9 @@ int alone_run(const struct service_options *o, const struct service *s, const st
 	privilege_raise_descriptors();
 	if (readlink("/proc/self/exe", alone.program, sizeof alone.program - 1) < 0)
 		log_fatal("/proc/self/exe: %s", strerror(errno));
+	alone.metrics = moved_up(metrics_create());
+	if (alone.metrics < 0 || !metrics_open(alone.metrics, s->command, o->name))
+		log_fatal("cannot make memory for metrics: %s", strerror(errno));
 	if (open_listeners(conf_str(c, s->listen), &e) < 0)
 		log_fatal("parameter %s: %s", s->listen, e.text);
 	fill_up();

@@ -1,7 +1,8 @@
 package Gatepost::DNS;
 
 # A name server on a free loopback port that answers from a hash: { 'good.test' => { TXT => ['v=spf1 -all'], A => [...] } }. What is not there
-# does not exist. A type given as 'SERVFAIL' fails, as 'TIMEOUT' has no answer. replace(%zone) takes another zone from then on; answers of a server
+# does not exist. A type given as 'SERVFAIL' fails, as 'TIMEOUT' has no answer; a name with -slow => seconds keeps its asker waiting, those
+# with -together => 3 have no answer before three of them were asked for. replace(%zone) takes another zone from then on; answers of a server
 # that is to do so must not be kept by whoever asks: new(-ttl => 0). new(-port => 53): on that port.
 use strict;
 use warnings;
@@ -9,7 +10,9 @@ use Gatepost::Process qw(finish);
 use IO::Socket::INET;
 use File::Temp qw(tempfile);
 use Net::DNS;
+use POSIX ();
 use Storable qw(retrieve store);
+use Time::HiRes qw(sleep);
 
 sub new {
     my ($class, %zone) = @_;
@@ -20,13 +23,31 @@ sub new {
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
     $SIG{$_} = 'DEFAULT' for qw(TERM INT);
+    $SIG{CHLD} = 'IGNORE';
     while (1) {
         my $peer = recv $sock, my $packet, 4096, 0;
         next unless defined $peer;
         $self->{zone} = retrieve($self->{file}) if -s $self->{file};
-        my $answer = $self->answer($packet);
-        send $sock, $answer->data, 0, $peer if $answer;
+        my $answer = $self->answer($packet) or next;
+        next if $self->held($sock, $peer, $answer);
+        my $slow = ($self->{zone}{ lc(($answer->question)[0]->qname) } // {})->{-slow};
+        next if $slow && fork; # the others do not wait
+        sleep $slow if $slow;
+        send $sock, $answer->data, 0, $peer;
+        POSIX::_exit(0) if $slow;
     }
+}
+
+# Answers that wait for each other.
+sub held {
+    my ($self, $sock, $peer, $answer) = @_;
+    my $name = lc(($answer->question)[0]->qname);
+    my $wanted = ($self->{zone}{$name} // {})->{-together} or return;
+    $self->{asked}{$name} = 1;
+    push @{ $self->{waiting} }, [ $answer->data, $peer ];
+    return 1 if keys %{ $self->{asked} } < $wanted;
+    send $sock, $_->[0], 0, $_->[1] for splice @{ $self->{waiting} };
+    return 1;
 }
 
 sub replace {
