@@ -164,10 +164,13 @@ static int start_tls(const struct redis_node *n, struct stream *s, struct arena 
 {
 	const struct redis_settings *set = &n->r->set;
 	const char *name = *set->tls_name != '\0' ? set->tls_name : host_of(n, a);
+	struct str names;
 
 	if (set->tls == NULL || str_starts(str_z(n->endpoint), STR("unix:")))
 		return 0;
-	return tls_connect(s, set->tls, NULL, set->tls_verify ? name : NULL, deadline, e);
+	names = str_z(name);
+	return tls_connect(s, set->tls, &(struct tls_demand){ .authority = set->tls_verify, .names = &names, .name_count = set->tls_verify },
+		deadline, e);
 }
 
 /* A connection for one command: kept or new; waits for one when too many are busy. */

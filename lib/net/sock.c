@@ -83,6 +83,14 @@ uint16_t sock_addr_port(const struct sock_addr *a)
 	return a->u.sa.sa_family == AF_INET6 ? ntohs(a->u.in6.sin6_port) : 0;
 }
 
+void sock_addr_set_port(struct sock_addr *a, uint16_t port)
+{
+	if (a->u.sa.sa_family == AF_INET)
+		a->u.in.sin_port = htons(port);
+	else
+		a->u.in6.sin6_port = htons(port);
+}
+
 int sock_local(int fd, struct sock_addr *out)
 {
 	out->len = sizeof out->u;

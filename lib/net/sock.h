@@ -31,6 +31,7 @@ int sock_parse_unix(struct str path, struct sock_addr *out, struct err *e);
 /* Address text without port: "192.0.2.1", "2001:db8::1" (v4-mapped is shown as v4), or the unix path. */
 void sock_addr_text(const struct sock_addr *a, struct buf *out);
 uint16_t sock_addr_port(const struct sock_addr *a);
+void sock_addr_set_port(struct sock_addr *a, uint16_t port); /* of an IPv4 or IPv6 address */
 
 /* Listen; unix paths are replaced, mode 0666 (their directory protects them). Returns the fd or -1 with *e. */
 int sock_listen(const struct sock_addr *a, int backlog, struct err *e);

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <openssl/err.h>
-#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include "lib/base/mem.h"
@@ -76,7 +75,7 @@ static BIO_METHOD *bio_method(void)
 	return method;
 }
 
-static struct tls *tls_new(struct stream *s, struct tls_ctx *c)
+struct tls *tls_new(struct stream *s, struct tls_ctx *c)
 {
 	struct tls *t = mem_alloc(sizeof *t);
 	BIO *b = BIO_new(bio_method());
@@ -103,6 +102,7 @@ void tls_free(struct tls *t)
 	}
 	SSL_free(t->ssl);
 	mem_free(t->early);
+	mem_free((void *)(uintptr_t)t->session_key.p);
 	mem_free(t);
 }
 
@@ -118,12 +118,9 @@ struct step {
 /* In words that fit behind "SSL_accept error from host[address]: ". */
 static void explain(struct step *h, int errnum)
 {
-	long verify = SSL_get_verify_result(h->t->ssl);
 	const char *reason = ERR_reason_error_string(ERR_peek_error());
 
-	if (!h->t->server && SSL_get_verify_mode(h->t->ssl) != SSL_VERIFY_NONE && verify != X509_V_OK)
-		err_temp(&h->why, "server certificate not verified: %s", X509_verify_cert_error_string(verify));
-	else if (h->result == SSL_ERROR_SSL)
+	if (h->result == SSL_ERROR_SSL)
 		err_temp(&h->why, "%s", reason != NULL ? reason : "protocol error");
 	else
 		err_temp(&h->why, "%s", errnum != 0 && !h->t->eof ? strerror(errnum) : "lost connection");
@@ -175,7 +172,7 @@ static int handshake(struct stream *s, struct tls *t, int64_t deadline, struct e
 	}
 }
 
-static int finish(struct stream *s, struct tls *t, int64_t deadline, struct err *e)
+int tls_finish(struct stream *s, struct tls *t, int64_t deadline, struct err *e)
 {
 	int r = handshake(s, t, deadline, e);
 
@@ -197,7 +194,7 @@ int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err
 
 	stream_drop_input(s);
 	SSL_set_accept_state(t->ssl);
-	return finish(s, t, deadline, e);
+	return tls_finish(s, t, deadline, e);
 }
 
 int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e)
@@ -211,38 +208,7 @@ int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, st
 	}
 	stream_drop_input(s);
 	SSL_set_accept_state(t->ssl);
-	return finish(s, t, deadline, e);
-}
-
-static int set_names(struct tls *t, const char *server_name, const char *verify_name, struct err *e)
-{
-	X509_VERIFY_PARAM *param = SSL_get0_param(t->ssl);
-
-	ERR_clear_error();
-	if (server_name != NULL && SSL_set_tlsext_host_name(t->ssl, server_name) != 1)
-		return tls_library_error(e, "server name");
-	if (verify_name == NULL)
-		return 0;
-	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	/* An address is a name of another kind in certificates. */
-	if (X509_VERIFY_PARAM_set1_ip_asc(param, verify_name) != 1 && X509_VERIFY_PARAM_set1_host(param, verify_name, 0) != 1)
-		return tls_library_error(e, "name to verify");
-	SSL_set_verify(t->ssl, SSL_VERIFY_PEER, NULL);
-	t->name_verified = true; /* or there will be no connection */
-	return 0;
-}
-
-int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline, struct err *e)
-{
-	struct tls *t = tls_new(s, c);
-
-	stream_drop_input(s);
-	SSL_set_connect_state(t->ssl);
-	if (set_names(t, server_name, verify_name, e) == 0)
-		return finish(s, t, deadline, e);
-	t->broken = true;
-	tls_free(t);
-	return -1;
+	return tls_finish(s, t, deadline, e);
 }
 
 /* ---- reading and writing ---- */

@@ -33,28 +33,51 @@ struct tls_settings {
 	const char *options;                       /* words of OpenSSL that are on: "NO_TICKET, NO_RENEGOTIATION" */
 	bool default_ca;                           /* trust the system's authorities too */
 	int verify_depth;                          /* longest chain of the peer; 0: OpenSSL's limit */
+	int64_t session_ms;                        /* how long a session can be resumed; 0: OpenSSL's limit */
+	/* clients */
+	const char *anchor_files; /* certificates of any rank that are trusted in place of authorities; or NULL */
 	/* servers */
 	const struct tls_pair *pairs; /* further certificates, of other key types; may be NULL */
 	size_t pair_count;
 	bool ask_client_cert;
 	bool server_preference; /* our order of ciphers counts, not the client's */
-	int64_t session_ms;     /* how long a session can be resumed; 0: OpenSSL's limit */
 	tls_sni_fn *sni;        /* certificates by name; NULL: one for all */
 };
 
 struct tls_ctx *tls_server_ctx(const struct tls_settings *set, struct err *e); /* NULL with *e */
 struct tls_ctx *tls_client_ctx(const struct tls_settings *set, struct err *e);
+/* The same certificates and, without anchor_files of its own, the same authorities, under other settings: needs no files but the anchors'. */
+struct tls_ctx *tls_client_ctx_like(struct tls_ctx *base, const struct tls_settings *set, struct err *e);
 void tls_ctx_free(struct tls_ctx *c);
 
 /* Days until the first certificate in the PEM file expires; negative: it has. False: there is none. Blocks. */
 bool tls_file_days_left(const char *file, int *days);
 
-/* Handshake on s, then swap TLS in below it. Buffered plaintext input is dropped first (RFC 3207 section 4.2). server_name: SNI
- * for clients, or NULL. verify_name: name the certificate must carry, or NULL for no verification. Suspends. */
+/* What a server has to show. All of it empty: nothing. */
+struct tls_demand {
+	const char *server_name; /* sent to it (SNI), or NULL */
+	bool authority; /* one of ours certifies it, and these names (any of them, if there are some) */
+	bool deep_wildcards; /* *.example.com is also a.b.example.com */
+	const struct str *names; /* ".example.com": any below example.com; addresses, too */
+	size_t name_count;
+	const char *digest; /* or: its certificate or its key has one of these fingerprints, "AB:CD:..." */
+	const struct str *prints;
+	size_t print_count;
+	const struct str *tlsa; /* or: one of these DNS records' data fits (RFC 7672); usage 2 needs tlsa_base, or one of names, as its name */
+	size_t tlsa_count;
+	const char *tlsa_base; /* sent as server_name, too */
+	struct str session; /* resume sessions that were kept under this key; demands that differ have different ones. Empty: no */
+};
+
+bool tls_tlsa_usable(struct str record); /* for SMTP: usage 2 or 3, and well-formed */
+
+/* Handshake on s, then swap TLS in below it. Buffered plaintext input is dropped first (RFC 3207 section 4.2). Suspends. */
 int tls_accept(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
 /* The same for TLS from the first octet: what is buffered (behind a PROXY header) already belongs to the handshake. Suspends. */
 int tls_accept_wrapped(struct stream *s, struct tls_ctx *c, int64_t deadline, struct err *e);
-int tls_connect(struct stream *s, struct tls_ctx *c, const char *server_name, const char *verify_name, int64_t deadline, struct err *e);
+/* d: NULL for no demands. -1 with *e: no TLS, or the server did not show what it must; then s has TLS all the same, for what is to be logged
+ * about it, and must not be used. Suspends. */
+int tls_connect(struct stream *s, struct tls_ctx *c, const struct tls_demand *d, int64_t deadline, struct err *e);
 
 /* What was negotiated, for logs and Received: "TLSv1.3", "TLS_AES_256_GCM_SHA384", 256, 256. */
 const char *tls_protocol(const struct tls *t);
@@ -65,7 +88,8 @@ bool tls_resumed(const struct tls *t);
  * server-digest SHA256". fold: what to put before "key-exchange": " ", or "\r\n\t " in Received. */
 void tls_describe(const struct tls *t, const char *fold, struct buf *out);
 
-/* What the peer's certificate is worth: there is none; not certified by our authorities; it is; and it carries verify_name. */
+/* What the peer's certificate is worth: there is none; not certified by our authorities; it is; and it showed what was
+ * demanded. */
 enum tls_trust { TLS_ANONYMOUS, TLS_UNTRUSTED, TLS_TRUSTED, TLS_VERIFIED };
 enum tls_trust tls_trust(const struct tls *t);
 const char *tls_trust_word(const struct tls *t); /* "Anonymous" ... as log lines have it */

@@ -37,10 +37,30 @@ static int use_own_certificates(SSL_CTX *ssl, const struct tls_settings *set, st
 	return use_pair(ssl, &first, e);
 }
 
+/* Certificates of any rank: what they certify is trusted, with nobody above them. */
+static int use_anchors(X509_STORE *store, const char *files, struct err *e)
+{
+	struct str rest = str_z(files), word;
+	struct buf name = { 0 };
+	int r = 0;
+
+	X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
+	while (r == 0 && (word = str_word(&rest, ", \t\r\n")).n > 0) {
+		buf_clear(&name);
+		buf_add(&name, word);
+		if (X509_STORE_load_file(store, buf_z(&name)) != 1)
+			r = tls_library_error(e, "trust anchors in \"%s\"", buf_z(&name));
+	}
+	buf_done(&name);
+	return r;
+}
+
 static int use_authorities(SSL_CTX *ssl, const struct tls_settings *set, struct err *e)
 {
 	const char *file = tls_given(set->ca_file) ? set->ca_file : NULL, *path = tls_given(set->ca_path) ? set->ca_path : NULL;
 
+	if (tls_given(set->anchor_files))
+		return use_anchors(SSL_CTX_get_cert_store(ssl), set->anchor_files, e);
 	if (set->default_ca && SSL_CTX_set_default_verify_paths(ssl) != 1)
 		return tls_library_error(e, "the system's authorities");
 	if (file == NULL && path == NULL)
@@ -100,11 +120,6 @@ struct tls_ctx *tls_ctx_make(const SSL_METHOD *method, const struct tls_settings
 		return c;
 	tls_ctx_free(c);
 	return NULL;
-}
-
-struct tls_ctx *tls_client_ctx(const struct tls_settings *set, struct err *e)
-{
-	return tls_ctx_make(TLS_client_method(), set, e);
 }
 
 void tls_ctx_free(struct tls_ctx *c)

@@ -32,9 +32,9 @@ enum tls_trust tls_trust(const struct tls *t)
 {
 	if (SSL_get0_peer_certificate(t->ssl) == NULL)
 		return TLS_ANONYMOUS;
-	if (SSL_get_verify_result(t->ssl) != X509_V_OK)
-		return TLS_UNTRUSTED;
-	return t->name_verified ? TLS_VERIFIED : TLS_TRUSTED;
+	if (t->verified)
+		return TLS_VERIFIED;
+	return SSL_get_verify_result(t->ssl) == X509_V_OK ? TLS_TRUSTED : TLS_UNTRUSTED;
 }
 
 const char *tls_trust_word(const struct tls *t)

@@ -21,11 +21,19 @@ struct tls {
 	bool name_asked, name_matched; /* certificates by server name: the table was asked; it had one */
 	tls_sni_fn *sni;
 	bool broken; /* after a fatal error nothing more may be said */
-	bool name_verified;
+	bool verified; /* the server showed what was demanded */
+	struct str session_key; /* owned; empty: not to be resumed */
 	char *early; /* bytes of the handshake that were read with what came before it */
 	size_t early_at, early_size;
 };
 
+/* tls.c: a connection on s; its handshake, after which s has it. 0, or -1 with *e and t is gone. Suspends. */
+struct tls *tls_new(struct stream *s, struct tls_ctx *c);
+int tls_finish(struct stream *s, struct tls *t, int64_t deadline, struct err *e);
+/* tls_sessions.c: sessions of clients. */
+void tls_sessions_use(SSL_CTX *ssl, int64_t session_ms);
+void tls_session_offer(struct tls *t, struct str key); /* resume it if there is one, and keep the next */
+void tls_session_forget(struct str key);
 /* tls_setup.c: apply settings. 0 or -1 with *e. */
 int tls_use_protocols(SSL_CTX *ssl, const char *text, struct err *e);
 int tls_use_ciphers(SSL_CTX *ssl, const struct tls_settings *set, struct err *e);

@@ -175,16 +175,16 @@ static int greet(struct session *s, struct arena *a, const struct nexthop *hop, 
 		if (stream_tls(s->io) != NULL && session_ehlo(s, a, false, best_mx, why) < 0)
 			return -1;
 	}
+	if (sec->level == TLS_NONE && cfg->tls_note_offer && (s->offers & OFFER_STARTTLS))
+		log_info("Host offered STARTTLS: [%.*s]", STRF(s->host));
 	return sec->sasl_user.n > 0 && (s->offers & OFFER_AUTH) ? session_login(s, a, sec, why) : 0;
 }
 
 static void count_session(const struct session *s, const struct security *sec)
 {
 	const struct tls *t = stream_tls(s->io);
-	static const char *const levels[] = { [TLS_NONE] = "none", [TLS_MAY] = "may", [TLS_ENCRYPT] = "encrypt", [TLS_VERIFY] = "verify",
-		[TLS_SECURE] = "secure" };
 
-	metric_count(METRIC_DELIVERY_TLS, t != NULL ? tls_protocol(t) : "none", levels[sec->level], NULL);
+	metric_count(METRIC_DELIVERY_TLS, t != NULL ? tls_protocol(t) : "none", sec->by_sts ? "sts" : tls_level_word(sec->level), NULL);
 }
 
 struct session *session_open(struct arena *scratch, const struct nexthop *hop, const struct server *server, bool best_mx,
@@ -196,7 +196,7 @@ struct session *session_open(struct arena *scratch, const struct nexthop *hop, c
 	*refused_tls = false;
 	s->key = arena_dup(s->life, key);
 	s->server_key = arena_dup(s->life, cache_server_key(scratch, server, sec));
-	s->keep_tls = true;
+	s->keep_tls = !str_eqiz(sec->reuse, "no");
 	if (connect_to(s, scratch, why) == 0 && greet(s, scratch, hop, best_mx, sec, why, refused_tls) == 0) {
 		count_session(s, sec);
 		return s;

@@ -163,7 +163,7 @@ static void try_server(struct delivery *d, struct place *p, const struct servers
 
 	if (try_kept(d, p, cache_server_key(d->a, server, &sec)))
 		return;
-	if (security_server_login(d->a, server, &sec, &why) == 0)
+	if (security_for_server(d->a, p->hop, list, server, &sec, &why) == 0)
 		s = open_session(d, p->hop, server, best_mx, &sec, &why);
 	if (s == NULL) {
 		d->last = why;

@@ -31,10 +31,7 @@ static void add_server(struct search *s, const struct server *found, const struc
 	one = &s->v[s->count++];
 	*one = *found;
 	one->addr = *addr;
-	if (addr->u.sa.sa_family == AF_INET)
-		one->addr.u.in.sin_port = htons(s->hop->port);
-	else
-		one->addr.u.in6.sin6_port = htons(s->hop->port);
+	sock_addr_set_port(&one->addr, s->hop->port);
 }
 
 /* ---- smtp_dns_reply_filter ---- */

@@ -169,6 +169,7 @@ static void load_lookups(const struct conf *c)
 	loaded.use_native = has_word(settings_text(c, "host_lookup"), "native") || !loaded.use_dns;
 	if (!has_word(settings_text(c, "host_lookup"), "dns"))
 		loaded.use_dns = false;
+	loaded.dnssec = loaded.use_dns && strcasecmp(level, "dnssec") == 0;
 	loaded.ignore_mx_error = conf_bool(c, "ignore_mx_lookup_error");
 	loaded.dns_ms = conf_time_ms(c, "dns_timeout");
 	loaded.families = families_of(conf_str(c, "inet_protocols"));

@@ -3,8 +3,10 @@
  * file by name, and what servers say goes nowhere unescaped.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/base/log.h"
+#include "lib/net/dns.h"
 #include "lib/proto/agent.h"
 #include "lib/service/service.h"
 #include "mta/smtp/smtp.h"
@@ -18,11 +20,30 @@ static void init(const struct conf *c)
 	own_load(c);
 	if (settings_load(c, is_lmtp, &e) < 0)
 		log_fatal("%s", e.text);
+	if (cfg->sts)
+		sts_init(c);
+}
+
+/* Who asks for DNSSEC means it: without a file of his own, the root's key as distributions install it. */
+static void trust_root(const struct conf *c)
+{
+	static const char *const files[] = { "/usr/share/dns/root.key", "/var/lib/unbound/root.key", "/etc/unbound/root.key" };
+
+	if (!cfg->dnssec || *conf_str(c, "dns_trust_anchor_file") != '\0')
+		return;
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+		if (access(files[i], R_OK) == 0) {
+			dns_trust(files[i]);
+			return;
+		}
+	}
+	log_warn("smtp_dns_support_level = dnssec, and no key of the root is found: nothing will be secure. Set dns_trust_anchor_file, or install "
+		 "dns-root-data");
 }
 
 static void start(const struct conf *c)
 {
-	(void)c; /* was read before */
+	trust_root(c);
 	cache_init();
 }
 

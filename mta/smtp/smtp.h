@@ -1,7 +1,7 @@
 /* mta/smtp/smtp.h - the SMTP and LMTP delivery agent: settings, sessions, and the delivery of one request.
  *
- * smtp.c takes requests; deliver.c walks over a request's next hops and servers; resolve.c finds the servers; connect.c opens sessions
- * (hello.c up to the last EHLO, tls.c in between); cache.c keeps them between requests; transaction.c holds the dialogue for one message;
+ * smtp.c takes requests; deliver.c walks over a request's next hops and servers; resolve.c finds the servers; tls_policy.c, dane.c and
+ * sts.c know what is asked of them; connect.c opens sessions (hello.c up to the last EHLO, starttls.c in between); cache.c keeps them between requests; transaction.c holds the dialogue for one message;
  * content.c sends it, as it is or as generic.c (addresses) and lib/mail/mime_7bit.c (8-bit text) make it; failure.c words what went wrong.
  */
 #ifndef GATEPOST_MTA_SMTP_SMTP_H
@@ -17,6 +17,7 @@
 #include "lib/base/str.h"
 #include "lib/conf/conf.h"
 #include "lib/mail/header.h"
+#include "lib/mail/mta_sts.h"
 #include "lib/net/stream.h"
 #include "lib/net/tls.h"
 #include "lib/proto/deliver.h"
@@ -26,7 +27,7 @@
 
 /* ---- settings ---- */
 
-enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_VERIFY, TLS_SECURE };
+enum tls_level { TLS_NONE, TLS_MAY, TLS_ENCRYPT, TLS_FINGERPRINT, TLS_DANE, TLS_DANE_ONLY, TLS_VERIFY, TLS_SECURE };
 enum check_kind { CHECK_HEADER, CHECK_MIME_HEADER, CHECK_NESTED_HEADER, CHECK_BODY, CHECK_KINDS };
 
 struct settings {
@@ -56,11 +57,12 @@ struct settings {
 	struct tables checks[CHECK_KINDS];
 	size_t body_check_limit;
 	const char *best_mx_transport;
-	enum tls_level tls_level;
-	bool tls_wrapper, tls_notes; /* tls_notes: log what was negotiated */
-	const char *tls_servername, *tls_verify_match, *tls_secure_match;
-	struct tls_ctx *tls, *tls_mandatory;
+	enum tls_level tls_level, tls_insecure_mx; /* insecure_mx: at most this for MX records that DNSSEC does not vouch for */
+	bool tls_wrapper, tls_note_offer, tls_force_tlsa, tls_deep_wildcards, dnssec;
+	int tls_loglevel;
+	const char *tls_servername, *tls_verify_match, *tls_secure_match, *tls_print_match, *tls_print_digest;
 	struct tables tls_policy;
+	bool sts; /* MTA-STS */
 	bool sasl;
 	struct tables sasl_passwords;
 	const char *sasl_options, *sasl_tls_options, *sasl_verified_options;
@@ -84,6 +86,7 @@ struct settings_name settings_name(const char *suffix);
 const char *settings_text(const struct conf *c, const char *suffix);
 int settings_load_tls(const struct conf *c, struct settings *set, struct err *e);
 bool tls_level_parse(struct str word, enum tls_level *out);
+const char *tls_level_word(enum tls_level level);
 void own_load(const struct conf *c);
 bool own_address(const struct sock_addr *a); /* one of inet_interfaces or proxy_interfaces */
 
@@ -126,12 +129,40 @@ struct security {
 	struct str key; /* all of it that a session depends on, as text */
 	bool shareable; /* a session with the same server may serve other next hops */
 	enum tls_level level;
-	const char *match; /* verify, secure: names, in Postfix's words */
+	bool by_table; /* smtp_tls_policy_maps says so */
+	struct str match; /* fingerprints; verify, secure: names. In Postfix's words */
+	struct str server_name; /* to send: a name, "nexthop", "hostname"; empty: none */
+	struct str ciphers, exclude, protocols, anchors; /* empty: as main.cf has it */
+	struct str reuse, raw_keys; /* connection_reuse; enable_rpk is known and changes nothing */
+	const struct str *tlsa; /* dane, of one server: its records, and below which name they were */
+	size_t tlsa_count;
+	const char *tlsa_base;
+	bool half_dane; /* but who says that it is the domain's server is not known */
+	const struct sts_policy *sts; /* the domain publishes one; NULL: none */
+	bool by_sts; /* it is what decides about this server */
 	struct str sasl_user, sasl_password; /* empty: no login */
 };
 
 /* From settings and tables. 0, or -1 with the reason (a table could not be read). May suspend. */
 int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why);
+/* The same for one of its servers: its login, its TLSA records. 0, or -1 with the reason. Suspends. */
+int security_for_server(struct arena *a, const struct nexthop *hop, const struct servers *list, const struct server *server, struct security *sec,
+	struct failure *why);
+int dane_find(struct arena *a, const struct nexthop *hop, const struct servers *list, const struct server *server, struct security *sec,
+	struct failure *why);
+/* A context for this level and these details; NULL with *e. Belongs to the process. */
+struct tls_ctx *settings_tls_ctx(const struct security *sec, struct err *e);
+struct tls_ctx *settings_public_tls(void); /* trusts the system's authorities */
+
+/* MTA-STS: what a domain says about its own servers. */
+struct sts_policy {
+	struct str domain, id;
+	struct mta_sts rules;
+};
+void sts_init(const struct conf *c); /* before privileges drop */
+const struct sts_policy *sts_find(struct arena *a, struct str domain); /* NULL: it has none. Suspends. */
+/* What it means for one server. 0, or -1 with the reason. */
+int sts_apply(struct arena *a, const struct server *server, struct security *sec, struct failure *why);
 /* The login alone; and the one for a server when the next hop has none. */
 int security_login(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why);
 int security_server_login(struct arena *a, const struct server *server, struct security *sec, struct failure *why);

@@ -1,161 +1,148 @@
-/* mta/smtp/starttls.c - TLS on the way out: which level a destination gets, and the handshake. */
+/* mta/smtp/starttls.c - TLS on the way out: STARTTLS, the handshake, and what the level makes of its result. */
 #include <strings.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "mta/smtp/smtp.h"
 
-static const struct {
-	const char *word;
-	enum tls_level level;
-} levels[] = {
-	{ "none", TLS_NONE },
-	{ "may", TLS_MAY },
-	{ "dane", TLS_MAY }, /* without TLSA records dane is may */
-	{ "encrypt", TLS_ENCRYPT },
-	{ "verify", TLS_VERIFY },
-	{ "secure", TLS_SECURE },
+/* ---- what the server has to show ---- */
+
+#define NAMES_MAX 20
+
+struct naming { /* who it is */
+	struct arena *a;
+	const struct session *s;
+	const struct nexthop *hop;
 };
 
-bool tls_level_parse(struct str word, enum tls_level *out)
+/* "nexthop", "dot-nexthop" and "hostname" stand for names; others are some. */
+static struct str meant_by(const struct naming *n, struct str word)
 {
-	for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
-		if (str_eqiz(word, levels[i].word)) {
-			*out = levels[i].level;
-			return true;
-		}
+	if (str_eqiz(word, "nexthop"))
+		return n->hop->host;
+	if (str_eqiz(word, "dot-nexthop"))
+		return arena_printf(n->a, ".%.*s", STRF(n->hop->host));
+	return str_eqiz(word, "hostname") ? n->s->host : word;
+}
+
+static struct str *list_words(struct arena *a, struct str text, const char *separators, size_t *count)
+{
+	struct str *list = arena_alloc(a, NAMES_MAX * sizeof *list), word;
+
+	*count = 0;
+	while (*count < NAMES_MAX && (word = str_word(&text, separators)).n > 0)
+		list[(*count)++] = word;
+	return list;
+}
+
+static void demand_names(const struct naming *n, struct str match, struct tls_demand *d)
+{
+	struct str *names = list_words(n->a, match, ":, \t\r\n", &d->name_count);
+
+	for (size_t i = 0; i < d->name_count; i++)
+		names[i] = meant_by(n, names[i]);
+	d->names = names;
+}
+
+/* Usage 2 of TLSA: the server's own name, or the domain the mail is for (RFC 7672 section 3.2.2). */
+static void demand_tlsa(const struct naming *n, const struct security *sec, struct tls_demand *d)
+{
+	d->tlsa = sec->tlsa;
+	d->tlsa_count = sec->tlsa_count;
+	d->tlsa_base = sec->tlsa_base;
+	d->names = &n->hop->host;
+	d->name_count = n->hop->mx && !sec->half_dane;
+}
+
+static const char *name_to_send(const struct naming *n, const struct security *sec)
+{
+	struct str name = sec->server_name;
+
+	return name.n == 0 || sec->tlsa_count > 0 ? NULL : arena_z(n->a, meant_by(n, name));
+}
+
+/* Sessions of one server under one policy. */
+static struct str session_key(const struct naming *n, const struct security *sec)
+{
+	struct buf b = { 0 };
+	struct str key;
+
+	buf_addf(&b, "%.*s|%.*s|%s|", STRF(n->s->relay), STRF(sec->key), sec->tlsa_base != NULL ? sec->tlsa_base : "");
+	for (size_t i = 0; i < sec->tlsa_count; i++)
+		buf_add(&b, sec->tlsa[i]);
+	key = arena_dup(n->a, buf_str(&b));
+	buf_done(&b);
+	return key;
+}
+
+static void demand(const struct naming *n, const struct security *sec, struct tls_demand *d)
+{
+	*d = (struct tls_demand){ .server_name = name_to_send(n, sec), .deep_wildcards = cfg->tls_deep_wildcards, .session = session_key(n, sec) };
+	switch (sec->level) {
+	case TLS_FINGERPRINT:
+		d->digest = cfg->tls_print_digest;
+		d->prints = list_words(n->a, sec->match, "|, \t\r\n", &d->print_count);
+		break;
+	case TLS_DANE:
+	case TLS_DANE_ONLY:
+		demand_tlsa(n, sec, d);
+		break;
+	case TLS_VERIFY:
+	case TLS_SECURE:
+		d->authority = true;
+		demand_names(n, sec->match, d);
+		break;
+	default:
+		break;
 	}
-	return false;
-}
-
-/* ---- policy ---- */
-
-static int bad_policy(struct arena *a, struct str entry, struct failure *why)
-{
-	log_warn("TLS policy table: bad entry: \"%.*s\"", STRF(entry));
-	failure_local(a, CODE(0, 4, 7, 5), why, "client TLS configuration problem");
-	return -1;
-}
-
-/* "level name=value ...". Only match= changes what we do; the rest has meanings Gatepost leaves to the defaults. */
-static int read_policy(struct arena *a, struct str entry, struct security *out, struct failure *why)
-{
-	struct str rest = entry, word = str_word(&rest, ", \t\r\n");
-
-	if (!tls_level_parse(word, &out->level))
-		return bad_policy(a, entry, why);
-	while ((word = str_word(&rest, ", \t\r\n")).n > 0) {
-		struct str value = word, name = str_cut(&value, '=');
-
-		if (str_eqiz(name, "match"))
-			out->match = arena_z(a, value);
-	}
-	return 0;
-}
-
-/* The next hop as given; a plain domain also by its parents, ".parent". */
-static enum table_answer find_policy(const struct nexthop *hop, struct buf *entry, struct err *e)
-{
-	enum table_answer r = tables_lookup(&cfg->tls_policy, hop->text, entry, e);
-	struct str name = hop->host;
-
-	if (r != TABLE_MISSING || !str_eq(hop->text, hop->host))
-		return r;
-	for (ptrdiff_t dot = str_chr(str_skip(name, 1), '.'); dot >= 0 && r == TABLE_MISSING; dot = str_chr(str_skip(name, 1), '.')) {
-		name = str_skip(name, (size_t)dot + 1);
-		r = tables_lookup(&cfg->tls_policy, name, entry, e);
-	}
-	return r;
-}
-
-static int security_tls(struct arena *a, const struct nexthop *hop, struct security *out, struct failure *why)
-{
-	struct buf entry = { 0 };
-	struct err e;
-	int r = 0;
-
-	out->level = cfg->tls_level;
-	if (cfg->tls_policy.count > 0) {
-		switch (find_policy(hop, &entry, &e)) {
-		case TABLE_FOUND:
-			r = read_policy(a, buf_str(&entry), out, why);
-			break;
-		case TABLE_FAILED:
-			log_warn("%s", e.text);
-			failure_local(a, CODE(0, 4, 7, 5), why, "TLS policy lookup failure");
-			r = -1;
-			break;
-		case TABLE_MISSING:
-			break;
-		}
-	}
-	buf_done(&entry);
-	if (out->match == NULL)
-		out->match = out->level == TLS_SECURE ? cfg->tls_secure_match : cfg->tls_verify_match;
-	return r;
-}
-
-int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why)
-{
-	*out = (struct security){ .sasl_user = STR_NONE, .sasl_password = STR_NONE };
-	if (security_tls(a, hop, out, why) < 0 || security_login(a, hop, sender, out, why) < 0)
-		return -1;
-	out->shareable = out->level <= TLS_ENCRYPT;
-	out->key = arena_printf(a, "%d|%s|%.*s", (int)out->level, out->match, STRF(out->sasl_user));
-	return 0;
 }
 
 /* ---- handshake ---- */
 
-/* The name the certificate must carry: the first that the match list gives. */
-static const char *name_to_verify(struct arena *a, const struct session *s, const struct nexthop *hop, const struct security *sec)
+static void note(const struct session *s, const struct security *sec)
 {
-	struct str rest = str_z(sec->match), word = str_word(&rest, ":, \t\r\n");
-
-	if (sec->level < TLS_VERIFY)
-		return NULL;
-	if (str_eqiz(word, "nexthop") || str_eqiz(word, "dot-nexthop") || word.n == 0)
-		return arena_z(a, hop->host);
-	return arena_z(a, str_eqiz(word, "hostname") ? s->host : word);
-}
-
-static const char *name_to_send(struct arena *a, const struct session *s, const struct nexthop *hop)
-{
-	if (*cfg->tls_servername == '\0')
-		return NULL;
-	if (strcasecmp(cfg->tls_servername, "nexthop") == 0)
-		return arena_z(a, hop->host);
-	return strcasecmp(cfg->tls_servername, "hostname") == 0 ? arena_z(a, s->host) : cfg->tls_servername;
-}
-
-static void note(const struct session *s)
-{
+	const struct tls *t = stream_tls(s->io);
 	struct buf how = { 0 };
 
-	if (!cfg->tls_notes)
+	if (cfg->tls_loglevel == 0)
 		return;
-	tls_describe(stream_tls(s->io), " ", &how);
-	log_info("%s TLS connection established to %.*s: %s", tls_trust_word(stream_tls(s->io)), STRF(s->relay), buf_z(&how));
+	tls_describe(t, " ", &how);
+	log_info("%s TLS connection established to %.*s: %s", sec->half_dane && tls_trust(t) == TLS_VERIFIED ? "Trusted" : tls_trust_word(t),
+		STRF(s->relay), buf_z(&how));
 	buf_done(&how);
 }
 
 static int handshake(
 	struct session *s, struct arena *a, const struct nexthop *hop, const struct security *sec, struct failure *why, bool *refused_tls)
 {
-	const char *verify = name_to_verify(a, s, hop, sec), *sni = name_to_send(a, s, hop);
-	struct tls_ctx *ctx = sec->level > TLS_MAY ? cfg->tls_mandatory : cfg->tls;
-	struct err e;
+	const struct naming names = { a, s, hop };
+	struct tls_ctx *ctx;
+	struct tls_demand d;
+	struct err e = ERR_INIT;
+	bool certain;
 
-	if (tls_connect(s->io, ctx, sni, verify, deadline_in(cfg->starttls_ms), &e) == 0) {
-		note(s);
+	ctx = settings_tls_ctx(sec, &e);
+	if (ctx == NULL) {
+		log_warn("%.*s: %s", STRF(hop->text), e.text);
+		failure_local(a, CODE(0, 4, 7, 5), why, "client TLS configuration problem");
+		s->broken = true;
+		return -1;
+	}
+	demand(&names, sec, &d);
+	if (tls_connect(s->io, ctx, &d, deadline_in(cfg->starttls_ms), &e) == 0) {
+		note(s, sec);
 		return 0;
 	}
-	log_info("SSL_connect error to %.*s: %s", STRF(s->relay), e.text);
+	certain = stream_tls(s->io) != NULL; /* it works, and the server is not who it should be */
+	if (certain) {
+		log_info("certificate verification failed for %.*s: %s", STRF(s->relay), e.text);
+		note(s, sec);
+	} else {
+		log_info("SSL_connect error to %.*s: %s", STRF(s->relay), e.text);
+	}
 	s->broken = true;
 	*refused_tls = sec->level == TLS_MAY;
-	failure_local(a, CODE(0, 4, 7, 5), why, "%s",
-		verify != NULL && strstr(e.text, "verif") != NULL ? "Server certificate not verified"
-								  : "Cannot start TLS: handshake failure");
+	failure_local(a, CODE(0, 4, 7, 5), why, "%s", certain ? "Server certificate not verified" : "Cannot start TLS: handshake failure");
 	return -1;
 }
 

@@ -122,12 +122,16 @@ static void pair(struct stream **a, struct stream **b)
 /* Handshake on a pair; what the client's side says. */
 static int meet(struct end *server, struct stream **client, struct tls_ctx *with, const char *verify, struct err *e)
 {
+	struct str name;
 	int r;
 
 	server->done = false;
 	pair(client, &server->s);
 	fiber_start("server", serve, server);
-	r = tls_connect(*client, with, "mx.ours.test", verify, SOON, e);
+	name = str_z(verify);
+	r = tls_connect(*client, with,
+		&(struct tls_demand){ .server_name = "mx.ours.test", .authority = verify != NULL, .names = &name, .name_count = verify != NULL }, SOON,
+		e);
 	while (!server->done)
 		fiber_sleep(1);
 	return r;
@@ -360,7 +364,7 @@ static void test_injection(void)
 	is_int(stream_read_line(server.s, &line, 100, SOON), STREAM_OK, "STARTTLS");
 	ok(stream_buffered(server.s) > 0, "and what does not belong there");
 	fiber_start("server", serve, &server);
-	is_int(tls_connect(client, clients, NULL, NULL, SOON, &e), 0, "handshake all the same");
+	is_int(tls_connect(client, clients, NULL, SOON, &e), 0, "handshake all the same");
 	while (!server.done)
 		fiber_sleep(1);
 	stream_write(client, STR("EHLO good\r\n"), SOON);
@@ -394,7 +398,7 @@ static void test_wrapped(const char *chain)
 	pair(&client, &server.s);
 	check(write(stream_fd(client), "PROXY\n", 6) == 6);
 	fiber_start("server", read_header_and_serve, &server);
-	is_int(tls_connect(client, clients, NULL, NULL, SOON, &e), 0, "handshake behind a header");
+	is_int(tls_connect(client, clients, NULL, SOON, &e), 0, "handshake behind a header");
 	while (!server.done)
 		fiber_sleep(1);
 	is_int(server.result, 0, "the server found its beginning");

@@ -12,7 +12,7 @@ use POSIX ();
 
 # port: fixed or free; address: 127.0.0.1 unless told; rcpt: { 'joe@x' => '550 5.1.1 who?' }; eod: reply after the final dot; ehlo: keywords; greeting: without
 # the code; on: { EHLO => '502 5.5.1 no' }, what a verb is answered with instead of being obeyed; auth: [user, password] for AUTH; lmtp: a reply for each
-# recipient; path: a unix socket in place of the port.
+# recipient; path: a unix socket in place of the port; tls: { cert => file, key => file } for STARTTLS (or, with wrapped => 1, from the first octet).
 sub new {
     my ($class, %given) = @_;
     my $self = bless { address => '127.0.0.1', rcpt => {}, eod => '250 2.0.0 Ok: queued', ehlo => [qw(PIPELINING 8BITMIME SMTPUTF8 DSN)], on => {}, greeting => 'sink.test ESMTP', %given }, $class;
@@ -30,8 +30,10 @@ sub start {
         : IO::Socket::INET->new(LocalAddr => $self->{address}, LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1)
         or die 'sink on ' . ($self->{path} // "port $self->{port}") . ": $!";
     chmod 0666, $self->{path} if $self->{path};
+    my $tls = $self->tls_context; # one for all sessions: it has the key of tickets
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
+    $self->{context} = $tls;
     setpgrp; # stop() ends the sessions too
     $SIG{$_} = 'DEFAULT' for qw(TERM INT);
     $SIG{CHLD} = 'IGNORE';
@@ -52,9 +54,26 @@ sub stop {
     finish($pid);
 }
 
+sub tls_context {
+    my ($self) = @_;
+    my $tls = $self->{tls} or return;
+    require IO::Socket::SSL;
+    return IO::Socket::SSL::SSL_Context->new(SSL_server => 1, SSL_cert_file => $tls->{cert}, SSL_key_file => $tls->{key}, SSL_version => $tls->{version} // 'SSLv23:!SSLv2:!SSLv3')
+        // die "sink: $IO::Socket::SSL::SSL_ERROR";
+}
+
+# What the handshake brought, in .heard: "TLS version cipher sni=... resumed=0|1".
+sub secure {
+    my ($self, $peer, $heard) = @_;
+    IO::Socket::SSL->start_SSL($peer, SSL_server => 1, SSL_reuse_ctx => $self->{context}) or return;
+    printf $heard "%d TLS %s %s sni=%s resumed=%d\n", $$, $peer->get_sslversion, $peer->get_cipher, $peer->get_servername // '',
+        Net::SSLeay::session_reused($peer->_get_ssl_object);
+    return 1;
+}
+
 sub session {
     my ($self, $peer) = @_;
-    my (%mail, $count, $chunks);
+    my (%mail, $count, $chunks, $secure);
     my $say = sub { print $peer "$_[0]\r\n"; $peer->flush };
     open my $heard, '>>', "$self->{dir}/.heard" or die "$self->{dir}: $!";
     $heard->autoflush;
@@ -64,6 +83,7 @@ sub session {
         $say->($self->{eod}) for @to;
         $chunks = undef;
     };
+    $secure = $self->secure($peer, $heard) or return if $self->{tls} && $self->{tls}{wrapped};
     $say->("220 $self->{greeting}");
     while (defined(my $line = <$peer>)) {
         $line =~ s/\r?\n\z//;
@@ -73,13 +93,16 @@ sub session {
             return if $answer eq 'HANGUP';
             $say->($answer);
         } elsif ($line =~ /^[EL]HLO/i) {
-            my @lines = ('sink.test', @{ $self->{ehlo} });
+            my @lines = ('sink.test', @{ $self->{ehlo} }, $self->{tls} && !$secure ? 'STARTTLS' : ());
             $say->(join "\r\n", map { '250' . ($_ == $#lines ? ' ' : '-') . $lines[$_] } 0 .. $#lines);
         } elsif ($line =~ /^(HELO|NOOP|XFORWARD)/i) {
             $say->('250 sink.test');
         } elsif ($line =~ /^RSET/i) {
             %mail = ();
             $say->('250 2.0.0 Ok');
+        } elsif ($line =~ /^STARTTLS/i && $self->{tls}) {
+            $say->('220 2.0.0 go on');
+            $secure = $self->secure($peer, $heard) or return;
         } elsif ($line =~ /^AUTH (\S+) ?(.*)/i) {
             $say->($self->authenticate($peer, uc $1, $2) ? '235 2.7.0 welcome' : '535 5.7.8 who are you?');
         } elsif ($line =~ /^MAIL FROM:(.*)/i) {
