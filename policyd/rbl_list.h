@@ -4,7 +4,7 @@
 #ifndef GATEPOST_POLICYD_RBL_LIST_H
 #define GATEPOST_POLICYD_RBL_LIST_H
 
-#include "policyd/dnsbl.h"
+#include "lib/mail/dnsbl.h"
 #include "policyd/policyd.h"
 
 #define RBL_ADDRESSES_MAX 16 /* of one answer */

@@ -7,6 +7,7 @@ const struct param_area conf_areas[] = {
 	{ "identity", "This host", params_identity, &params_identity_count },
 	{ "limits", "Messages and notifications", params_limits, &params_limits_count },
 	{ "smtpd", "SMTP server", params_smtpd, &params_smtpd_count },
+	{ "early", "Early checks of the SMTP server", params_early, &params_early_count },
 	{ "verify", "Address verification", params_verify, &params_verify_count },
 	{ "policy", "Policy", params_policy, &params_policy_count },
 	{ "redis", "Redis", params_redis, &params_redis_count },

@@ -2,13 +2,8 @@
 #include "lib/conf/params.h"
 
 const char *const conf_postfix_names[] = {
-	
-	
-	
-	
-	
 	"address_verify_sender_dependent_default_transport_maps", "address_verify_sender_dependent_relayhost_maps",
-	"address_verify_service_name", 
+	"address_verify_service_name",
 	"allow_srv_lookup_fallback", "alternate_config_directories", "anvil_status_update_time", "application_event_drain_time",
 	"backwards_bounce_logfile_compatibility", "berkeley_db_create_buffer_size", "berkeley_db_read_buffer_size", "command_directory",
 	"connection_cache_protocol_timeout", "connection_cache_service_name", "connection_cache_status_update_time",
@@ -22,19 +17,14 @@ const char *const conf_postfix_names[] = {
 	"maps_rbl_domains", "master_service_disable", "meta_directory", "multi_instance_directories", "multi_instance_enable",
 	"multi_instance_group", "multi_instance_wrapper", "newaliases_path", "openssl_path", "postlog_service_name",
 	"postlogd_watchdog_timeout", "postmulti_control_commands", "postmulti_start_commands", "postmulti_stop_commands",
-	"postscreen_access_list", "postscreen_allowlist_interfaces", "postscreen_bare_newline_action", "postscreen_bare_newline_enable",
-	"postscreen_bare_newline_ttl", "postscreen_cache_cleanup_interval", "postscreen_cache_map", "postscreen_cache_retention_time",
-	"postscreen_client_connection_count_limit", "postscreen_command_count_limit", "postscreen_command_filter",
-	"postscreen_command_time_limit", "postscreen_denylist_action", "postscreen_disable_vrfy_command",
-	"postscreen_discard_ehlo_keyword_address_maps", "postscreen_discard_ehlo_keywords", "postscreen_dnsbl_action",
-	"postscreen_dnsbl_allowlist_threshold", "postscreen_dnsbl_max_ttl", "postscreen_dnsbl_min_ttl", "postscreen_dnsbl_reply_map",
-	"postscreen_dnsbl_sites", "postscreen_dnsbl_threshold", "postscreen_dnsbl_timeout", "postscreen_enforce_tls",
-	"postscreen_expansion_filter", "postscreen_forbidden_commands", "postscreen_greet_action", "postscreen_greet_banner",
-	"postscreen_greet_ttl", "postscreen_greet_wait", "postscreen_helo_required", "postscreen_non_smtp_command_action",
-	"postscreen_non_smtp_command_enable", "postscreen_non_smtp_command_ttl", "postscreen_pipelining_action",
-	"postscreen_pipelining_enable", "postscreen_pipelining_ttl", "postscreen_post_queue_limit", "postscreen_pre_queue_limit",
+	"postscreen_command_filter",
+	"postscreen_disable_vrfy_command",
+	"postscreen_discard_ehlo_keyword_address_maps", "postscreen_discard_ehlo_keywords",
+	"postscreen_enforce_tls",
+	"postscreen_expansion_filter", "postscreen_forbidden_commands",
+	"postscreen_helo_required",
 	"postscreen_reject_footer", "postscreen_reject_footer_maps", "postscreen_tls_security_level",
-	"postscreen_upstream_proxy_protocol", "postscreen_upstream_proxy_timeout", "postscreen_use_tls", "postscreen_watchdog_timeout",
+	"postscreen_use_tls",
 	"process_id", "proxy_read_maps", "proxy_write_maps", "proxymap_service_name", "proxywrite_service_name", "qmgr_daemon_timeout",
 	"qmgr_ipc_timeout", "qmqpd_authorized_clients", "qmqpd_client_port_logging", "qmqpd_error_delay", "qmqpd_timeout",
 	"queue_file_attribute_count_limit", "readme_directory", "sample_directory", "send_cyrus_sasl_authzid", "sendmail_path",
@@ -57,8 +47,7 @@ const char *const conf_postfix_names[] = {
 	"tlsproxy_tls_exclude_ciphers", "tlsproxy_tls_fingerprint_digest", "tlsproxy_tls_key_file", "tlsproxy_tls_loglevel",
 	"tlsproxy_tls_mandatory_ciphers", "tlsproxy_tls_mandatory_exclude_ciphers", "tlsproxy_tls_mandatory_protocols",
 	"tlsproxy_tls_protocols", "tlsproxy_tls_req_ccert", "tlsproxy_tls_security_level", "tlsproxy_use_tls",
-	"tlsproxy_watchdog_timeout", 
-	
+	"tlsproxy_watchdog_timeout",
 	"use_srv_lookup",
 	"verp_delimiter_filter",
 };

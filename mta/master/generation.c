@@ -141,8 +141,6 @@ static int fill_service(const struct master *m, struct service *s, const struct 
 	s->program = program_of(m, command, row->command, s->generation->a);
 	s->single = flags & COMMAND_SINGLE;
 	s->front = row->type == SERVICE_INET || (flags & COMMAND_FRONT);
-	if (command != NULL && strcmp(row->command, "postscreen") == 0)
-		log_warn("master.cf:%d: service %s: smtpd does postscreen's work", row->line, row->name);
 	s->worker_count = worker_count(c, row, flags);
 	s->clients = client_share(c, row, flags, s->worker_count);
 	if (access(s->program, X_OK) < 0)
@@ -186,6 +184,31 @@ static bool has_row(const struct service_row *rows, size_t count, const struct s
 	return false;
 }
 
+static size_t append(const char **to, size_t at, const struct service_row *row)
+{
+	for (size_t i = 0; i < row->override_count; i++)
+		to[at++] = row->overrides[i];
+	return at;
+}
+
+/* postscreen is smtpd with early checks. What the row behind it, of type pass, says about sessions is said about this one. */
+static void join_postscreen(const struct generation *g, struct service_row *screen, const struct service_row *rows, size_t count)
+{
+	const char *name = conf_str(g->conf, "smtpd_service_name"), **overrides;
+	static const struct service_row none = { .max_clients = -1 };
+	const struct service_row *behind = &none;
+
+	for (size_t i = 0; i < count; i++) {
+		if (rows[i].type == SERVICE_PASS && strcmp(rows[i].name, name) == 0)
+			behind = &rows[i];
+	}
+	overrides = arena_alloc(g->a, (1 + behind->override_count + screen->override_count) * sizeof *overrides);
+	overrides[0] = "smtpd_early_checks=yes";
+	screen->override_count = append(overrides, append(overrides, 1, behind), screen);
+	screen->overrides = overrides;
+	screen->max_clients = behind->max_clients;
+}
+
 static int add_services(const struct master *m, struct generation *g, struct err *e)
 {
 	struct service_row *rows;
@@ -193,6 +216,10 @@ static int add_services(const struct master *m, struct generation *g, struct err
 
 	if (master_cf_load(m->conf_dir, g->a, &rows, &count, e) < 0)
 		return -1;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(rows[i].command, "postscreen") == 0)
+			join_postscreen(g, &rows[i], rows, count);
+	}
 	g->services = arena_alloc(g->a, (count + default_row_count) * sizeof *g->services);
 	for (size_t i = 0; i < count; i++) {
 		if (row_counts(&rows[i]) && add_service(m, g, &rows[i], e) < 0)

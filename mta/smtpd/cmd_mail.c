@@ -7,6 +7,7 @@
 #include "lib/base/utf8.h"
 #include "lib/mail/dsn.h"
 #include "lib/smtp/command.h"
+#include "mta/smtpd/early.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/resolve.h"
@@ -410,6 +411,8 @@ static void add_rcpt(struct session *s, const struct queue_rcpt *r)
 
 static int judge_rcpt(struct session *s, const struct smtp_path *path, struct str args)
 {
+	if (s->early_refusal.code.smtp != 0)
+		return early_refuse_rcpt(s);
 	s->t.rcpt_answer = resolve_ask(s, s->t.rcpt_now, cf.reject_unlisted_rcpt || cf.lists[LIST_RCPT].count > 0);
 	if (s->t.rcpt_answer != NULL && (s->t.rcpt_answer->flags & REWRITE_ERROR))
 		return bad_address(s, CODE_BAD_RCPT, "recipient", "RCPT", args);

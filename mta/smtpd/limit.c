@@ -280,10 +280,11 @@ static bool count_event(struct session *s, enum event what)
 
 bool limit_connect(struct session *s)
 {
+	int64_t limit = cf.early ? cf.early_conn_limit : cf.conn_count_limit;
 	uint64_t key;
 	struct entry *e;
 
-	if (cf.conn_count_limit > 0) {
+	if (limit > 0) {
 		key = limit_client_key(s);
 		e = entry_for(key);
 		if (e != NULL) {
@@ -291,7 +292,7 @@ bool limit_connect(struct session *s)
 			s->limits_counted = true;
 			s->limit_key = key;
 		}
-		if (exceeded(s, "Connection concurrency", total(key, EVENT_CONNECT, true), cf.conn_count_limit))
+		if (exceeded(s, "Connection concurrency", total(key, EVENT_CONNECT, true), limit))
 			return false;
 	}
 	return count_event(s, EVENT_CONNECT);

@@ -4,9 +4,12 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/mail/addr.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+
+#define INPUT_SHOWN 100 /* octets of early input that are logged */
 
 void session_where(struct session *s, const char *where)
 {
@@ -29,6 +32,25 @@ static void add_address(struct buf *b, const char *label, struct arena *a, struc
 	buf_addf(b, " %s=<", label);
 	buf_add(b, internal.n ? addr_quote(a, internal) : STR_NONE);
 	buf_addc(b, '>');
+}
+
+void session_show_input(struct session *s, struct buf *out)
+{
+	struct str early = STR_NONE;
+
+	if (stream_buffered(s->io) > 0)
+		stream_peek(s->io, &early, deadline_in(0));
+	early = str_sub(early, 0, INPUT_SHOWN);
+	for (size_t i = 0; i < early.n; i++) {
+		unsigned char ch = (unsigned char)early.p[i];
+
+		if (ch == '\r' || ch == '\n')
+			buf_addz(out, ch == '\r' ? "\\r" : "\\n");
+		else if (ch < ' ' || ch > 126)
+			buf_addf(out, "\\%03o", ch);
+		else
+			buf_addc(out, (char)ch);
+	}
 }
 
 void session_log(const struct session *s, const char *verb, struct str text)

@@ -319,7 +319,7 @@ void session_milter_connect(struct session *s)
 	struct str name = c->name;
 	uint64_t port = 0;
 
-	if (chain->count == 0)
+	if (chain->count == 0 || s->early_refusal.code.smtp != 0)
 		return;
 	s->milters = milter_session_new(s->life, chain, &cf.milter_macros, macro_value, s);
 	if (c->name_status != NAME_OK)

@@ -15,12 +15,12 @@
 #include "lib/net/dns.h"
 #include "lib/service/service.h"
 #include "mta/smtpd/crowd.h"
+#include "mta/smtpd/early.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/proxy.h"
 #include "mta/smtpd/settings.h"
 
-#define PIPELINED_SHOWN 100 /* octets of early input that are logged */
 #define DNS_PATIENCE_MS 30000
 #define CODE_TIMEOUT CODE(421, 4, 4, 2)
 #define CODE_TOO_MANY CODE(421, 4, 7, 0)
@@ -109,26 +109,13 @@ void session_name_client(struct session *s)
 
 void session_note_pipelining(struct session *s)
 {
-	struct str early = STR_NONE;
 	struct buf shown = { 0 };
 
 	s->bad_pipelining = true;
 	if (s->pipelining_logged)
 		return;
 	s->pipelining_logged = true;
-	if (stream_buffered(s->io) > 0)
-		stream_peek(s->io, &early, deadline_in(0));
-	early = str_sub(early, 0, PIPELINED_SHOWN);
-	for (size_t i = 0; i < early.n; i++) {
-		unsigned char ch = (unsigned char)early.p[i];
-
-		if (ch == '\r' || ch == '\n')
-			buf_addz(&shown, ch == '\r' ? "\\r" : "\\n");
-		else if (ch < ' ' || ch > 126)
-			buf_addf(&shown, "\\%03o", ch);
-		else
-			buf_addc(&shown, (char)ch);
-	}
+	session_show_input(s, &shown);
 	log_info("improper command pipelining after %s from %.*s: %s", s->where, STRF(s->client.namaddr), buf_z(&shown));
 	buf_done(&shown);
 }
@@ -145,8 +132,6 @@ static void look_up_client(struct session *s)
 	struct client *c = &s->client;
 	int answer;
 
-	c->name = c->reverse = STR("unknown");
-	c->name_status = c->reverse_status = NAME_PERM;
 	if (!cf.peername_lookup)
 		return;
 	answer = dns_peer_name(s->life, c->addr, deadline_in(DNS_PATIENCE_MS), &c->name, &c->reverse);
@@ -174,7 +159,8 @@ static void meet_client(struct session *s)
 	address_text(s, &s->peer, &s->client.addr, &s->client.port);
 	if (sock_local(stream_fd(s->io), &s->local) == 0)
 		address_text(s, &s->local, &s->server_addr, &s->server_port);
-	s->client.name = STR("unknown");
+	s->client.name = s->client.reverse = STR("unknown");
+	s->client.name_status = s->client.reverse_status = NAME_PERM;
 	session_name_client(s);
 }
 
@@ -237,7 +223,7 @@ static bool within_limits(struct session *s)
 	s->xclient_allowed = client_listed(s, cf.xclient_hosts);
 	s->xforward_allowed = client_listed(s, cf.xforward_hosts);
 	s->exempt = s->xclient_allowed || client_listed(s, cf.limit_exempt);
-	if (s->exempt || limit_connect(s))
+	if (s->exempt || s->limits_checked || limit_connect(s))
 		return true;
 	metric_count(METRIC_SMTPD_CONNECTIONS, "limited", NULL, NULL);
 	session_reply(s, CODE_TOO_MANY, "%s Error: too many connections from %.*s", cf.myhostname, STRF(s->client.addr));
@@ -524,7 +510,7 @@ static void converse(struct session *s)
 		return;
 	if (!within_limits(s))
 		return;
-	if (!cf.tls_wrappermode && talks_first(s)) {
+	if (!cf.tls_wrappermode && !s->early_judged && talks_first(s)) {
 		session_note_pipelining(s);
 		if (cf.forbid_pipelining) {
 			session_refuse_early(s);
@@ -535,18 +521,30 @@ static void converse(struct session *s)
 	command_loop(s);
 }
 
-static void serve_client(struct session *s)
+/* Whom early checks let go on for the log's sake only costs no questions to the DNS or to filters. */
+static void serve_screened(struct session *s)
 {
-	session_name_client(s);
-	if (crowd_enter(s)) {
+	bool refused = s->early_refusal.code.smtp != 0;
+
+	if (!refused) {
 		look_up_client(s);
 		session_name_client(s);
 		log_info("connect from %.*s", STRF(s->client.namaddr));
-		converse(s);
-		session_forget_mail(s);
-		session_milter_close(s);
-		session_log_disconnect(s);
 	}
+	converse(s);
+	session_forget_mail(s);
+	session_milter_close(s);
+	if (refused)
+		early_goodbye(s);
+	else
+		session_log_disconnect(s);
+}
+
+static void serve_client(struct session *s)
+{
+	session_name_client(s);
+	if (crowd_enter(s) && early_screen(s))
+		serve_screened(s);
 	crowd_leave(s);
 }
 

@@ -119,6 +119,7 @@ struct session {
 	struct deferral defer_if_permit, defer_if_reject, client_deferral, helo_deferral;
 	struct reply access_denied; /* client refused at connect: what every command is told */
 	struct reply milter_refusal; /* a filter refused the client or its HELO: told at MAIL */
+	struct reply early_refusal; /* early checks failed: what every RCPT is told; code 0: they did not */
 	struct reply ruling;        /* the refusal that was just decided */
 	struct milter_session *milters;
 	struct str milter_name[3];  /* macro values for a recipient being told: address, host, mailer */
@@ -127,6 +128,8 @@ struct session {
 	bool closed;                /* it is no use writing any more */
 	bool xclient_allowed, xforward_allowed; /* by the client that connected, whomever it speaks for later */
 	bool exempt;                            /* no rate limits */
+	bool limits_checked;                    /* connection count and rate, already */
+	bool early_judged;                      /* speaking before the greeting was judged */
 	bool bad_pipelining, pipelining_logged, bare_lf_seen;
 	bool local_rewrite, limits_counted;
 	uint64_t limit_key;
@@ -201,6 +204,8 @@ const char *session_protocol(const struct session *s); /* "SMTP" or "ESMTP" */
 const char *session_queue_id(const struct session *s); /* or "NOQUEUE" */
 void str_list_add(struct arena *a, struct str_list *l, struct str s);
 
+/* What waits in the input buffer, its beginning, as escaped text. */
+void session_show_input(struct session *s, struct buf *out);
 /* log.c: "ID: verb: STAGE from NAMADDR: text; from=<> to=<> proto= helo=<>" */
 void session_log(const struct session *s, const char *verb, struct str text);
 void session_log_end(const struct session *s, const char *what); /* "lost connection", "timeout", "too many errors" */

@@ -43,6 +43,10 @@ struct settings {
 		code_unknown_hostname, code_unknown_address, code_multi_rcpt_bounce, code_plaintext, code_relay, code_local_unknown,
 		code_relay_unknown, code_valias_unknown, code_vmailbox_unknown, code_bare_newline, code_unverified_rcpt, code_unsure_rcpt,
 		code_unverified_sender, code_unsure_sender;
+	int64_t early_greet_wait_ms, early_greet_ttl_ms, early_dnsbl_min_ttl_ms, early_dnsbl_max_ttl_ms, early_dnsbl_timeout_ms,
+		early_dnsbl_threshold, early_allow_threshold, early_conn_limit;
+	const char *early_banner;
+	bool early, respectful;
 	bool delay_reject, helo_required, strict_envelopes, strict_smtputf8, smtputf8, disable_vrfy, soft_bounce, port_logging;
 	bool peername_lookup, forbid_pipelining, per_request_deadline, tls_wrappermode, tls_auth_only, tls_received, tls_ask_ccert, tls_req_ccert;
 	bool reject_unlisted_rcpt, reject_unlisted_sender, relay_first, show_table_name, allow_untrusted_routing;

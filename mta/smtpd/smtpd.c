@@ -7,6 +7,7 @@
  */
 #include "lib/service/service.h"
 #include "mta/smtpd/crowd.h"
+#include "mta/smtpd/early.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
@@ -16,6 +17,7 @@ static void init(const struct conf *c)
 {
 	settings_load(c);
 	verify_init(c);
+	early_init(c);
 	crowd_init();
 	if (!service_testing())
 		limit_init(service_name());

@@ -1,5 +1,5 @@
 /* t/unit/dnsbl.c - filters of DNS list answers. */
-#include "policyd/dnsbl.h"
+#include "lib/mail/dnsbl.h"
 
 #include "t/unit/tap.h"
 

@@ -1,6 +1,6 @@
-/* policyd/dnsbl.h - "list.example=127.0.0.[2..11;20]": which answers of a DNS list count. Pure. */
-#ifndef GATEPOST_POLICYD_DNSBL_H
-#define GATEPOST_POLICYD_DNSBL_H
+/* lib/mail/dnsbl.h - "list.example=127.0.0.[2..11;20]": which answers of a DNS list count. Pure. */
+#ifndef GATEPOST_LIB_MAIL_DNSBL_H
+#define GATEPOST_LIB_MAIL_DNSBL_H
 
 #include <stdbool.h>
 #include <stdint.h>

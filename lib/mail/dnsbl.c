@@ -1,5 +1,5 @@
-/* policyd/dnsbl.c - DNS list specifications. */
-#include "policyd/dnsbl.h"
+/* lib/mail/dnsbl.c - DNS list specifications. */
+#include "lib/mail/dnsbl.h"
 
 #include <string.h>
 
