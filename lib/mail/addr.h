@@ -33,6 +33,7 @@ struct str addr_base(struct str local, const char *delimiters, struct str *ext);
 struct str addr_unquote(struct arena *a, struct str address);
 struct str addr_quote(struct arena *a, struct str address);
 bool addr_domain_valid(struct str domain); /* hostname syntax or address literal; labels <= 63, total <= 255 */
+bool addr_domain_valid_utf8(struct str domain); /* the same, U-labels allowed (RFC 6531) */
 bool addr_hostname_valid(struct str name); /* LDH labels (and '_'), no literal */
 bool addr_literal(struct str domain, struct str *ip); /* "[1.2.3.4]" or "[IPv6:...]" */
 bool addr_is_atext(unsigned char c); /* may stand unquoted in a local part (octets above 127 too) */

@@ -75,6 +75,11 @@ bool addr_domain_valid(struct str domain)
 	return addr_literal(domain, &ip) || addr_hostname_valid(domain);
 }
 
+bool addr_domain_valid_utf8(struct str domain)
+{
+	return addr_domain_valid(domain) || hostname_valid(domain, true);
+}
+
 /* ---- paths ---- */
 
 struct path {

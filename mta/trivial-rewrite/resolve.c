@@ -250,7 +250,7 @@ static bool bad_syntax(const struct resolving *s)
 		return true;
 	if (str_starts(s->parts.local, STR("-")) && !s->r->allow_min_user)
 		return true;
-	return s->parts.domain.n > 0 ? !addr_domain_valid(s->parts.domain) : s->out->klass != CLASS_LOCAL;
+	return s->parts.domain.n > 0 ? !addr_domain_valid_utf8(s->parts.domain) : s->out->klass != CLASS_LOCAL;
 }
 
 static int resolve(struct resolving *s)
