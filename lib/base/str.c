@@ -201,6 +201,15 @@ struct str str_trim(struct str s)
 	return s;
 }
 
+bool str_digits(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] < '0' || s.p[i] > '9')
+			return false;
+	}
+	return s.n > 0;
+}
+
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out)
 {
 	uint64_t v = 0;

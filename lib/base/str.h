@@ -58,6 +58,7 @@ struct str str_word(struct str *rest, const char *set);
 struct str str_word_braced(struct str *rest);
 struct str str_trim(struct str s); /* without leading and trailing blank, tab, CR, LF */
 
+bool str_digits(struct str s); /* decimal digits, at least one, and nothing else */
 /* Unsigned decimal number, all of s, at most max. False: not a number or too large; *out untouched. */
 bool str_to_u64(struct str s, uint64_t max, uint64_t *out);
 

@@ -15,6 +15,7 @@ const struct param params_smtpd[] = {
 		"Key of the null sender in local_login_sender_maps" },
 	{ "invalid_hostname_reject_code", PARAM_INT, "501", 400, 599, "", "Reply code of reject_invalid_helo_hostname" },
 	{ "local_login_sender_maps", PARAM_STR, "static:*", 0, 0, "", "Tables of senders a login may submit as" },
+	{ "maps_rbl_domains", PARAM_STR, "", 0, 0, "", "DNS lists that reject_maps_rbl asks; better: reject_rbl_client DOMAIN" },
 	{ "maps_rbl_reject_code", PARAM_INT, "554", 400, 599, "", "Reply code for clients in DNS lists" },
 	{ "multi_recipient_bounce_reject_code", PARAM_INT, "550", 400, 599, "", "Reply code of reject_multi_recipient_bounce" },
 	{ "non_fqdn_reject_code", PARAM_INT, "504", 400, 599, "", "Reply code of the non_fqdn restrictions" },

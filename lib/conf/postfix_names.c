@@ -14,7 +14,7 @@ const char *const conf_postfix_names[] = {
 	"hash_queue_names", "html_directory", "ignore_srv_lookup_error", "lmdb_map_size", "lmtp_address_verify_target",
 	"lmtp_cache_connection", "lmtp_cname_overrides_servername",
 	"lmtp_tls_enable_rpk", "lmtp_tls_per_site", "mail_release_date", "mailq_path", "manpage_directory",
-	"maps_rbl_domains", "master_service_disable", "meta_directory", "multi_instance_directories", "multi_instance_enable",
+	"master_service_disable", "meta_directory", "multi_instance_directories", "multi_instance_enable",
 	"multi_instance_group", "multi_instance_wrapper", "newaliases_path", "openssl_path", "postlog_service_name",
 	"postlogd_watchdog_timeout", "postmulti_control_commands", "postmulti_start_commands", "postmulti_stop_commands",
 	"postscreen_command_filter",

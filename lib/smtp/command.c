@@ -21,6 +21,7 @@ static int take_params(struct str rest, struct smtp_path *out, bool *syntax, con
 		}
 		p->value = word;
 		p->name = str_cut(&p->value, '=');
+		p->assigned = p->name.n < word.n;
 		out->param_count++;
 	}
 }

@@ -12,7 +12,8 @@
 #define SMTP_PARAMS_MAX 32
 
 struct smtp_param {
-	struct str name, value; /* value empty when there was no '=' */
+	struct str name, value;
+	bool assigned; /* there was a '=' */
 };
 
 struct smtp_path {

@@ -33,14 +33,6 @@ static const struct action_word {
 	{ "WARN", ACTION_WARN },
 };
 
-static bool all_digits(struct str s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (s.p[i] < '0' || s.p[i] > '9')
-			return false;
-	return s.n > 0;
-}
-
 struct action action_parse(struct str text)
 {
 	struct str rest = text, word = str_word(&rest, " \t");
@@ -49,7 +41,7 @@ struct action action_parse(struct str text)
 
 	if (word.n == 0)
 		return (struct action){ ACTION_EMPTY, 0, STR_NONE };
-	if (all_digits(a.text)) /* a time stamp of pop-before-smtp, say */
+	if (str_digits(a.text)) /* a time stamp of pop-before-smtp, say */
 		return (struct action){ ACTION_OK, 0, STR_NONE };
 	while (rest.n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\t'))
 		rest = str_skip(rest, 1); /* blanks at the end belong to the text, as in Postfix */

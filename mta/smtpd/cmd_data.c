@@ -154,25 +154,33 @@ static int skip_chunk(struct session *s, const struct chunk *k)
 
 	if (rc != STREAM_OK)
 		return broken(s, rc);
-	s->t.bdat = k->last ? BDAT_NONE : BDAT_FAILED;
+	s->t.bdat = BDAT_FAILED;
 	return 0;
+}
+
+/* With the last chunk ends the transaction, whatever came of it. */
+static int answer_chunk(struct session *s, const struct chunk *k, const struct reply *r)
+{
+	session_reply_with(s, r);
+	if (k->last)
+		session_forget_mail(s);
+	return -1;
 }
 
 static int refuse_chunk(struct session *s, const struct chunk *k, struct code code, const char *text)
 {
 	if (skip_chunk(s, k) < 0)
 		return -1;
-	return session_reply(s, code, "%s", text);
+	return answer_chunk(s, k, &(struct reply){ code, str_z(text) });
 }
 
 static int chunk_after_error(struct session *s, const struct chunk *k)
 {
+	struct str text = arena_printf(session_scratch(s), "Discarded %llu bytes after earlier error", (unsigned long long)k->size);
+
 	if (skip_chunk(s, k) < 0)
 		return -1;
-	session_reply(s, CODE(551, 5, 0, 0), "Discarded %llu bytes after earlier error", (unsigned long long)k->size);
-	if (k->last)
-		session_forget_mail(s);
-	return -1;
+	return answer_chunk(s, k, &(struct reply){ CODE(551, 5, 0, 0), text });
 }
 
 static bool chunk_too_big(const struct session *s, const struct chunk *k)
@@ -195,7 +203,7 @@ static int first_chunk(struct session *s, const struct chunk *k)
 	if (refused && skip_chunk(s, k) < 0)
 		return -1;
 	if (refused)
-		return session_reply_with(s, &s->ruling);
+		return answer_chunk(s, k, &s->ruling);
 	s->t.content = content_begin(s);
 	s->t.bdat = BDAT_OPEN;
 	return 0;
@@ -209,7 +217,7 @@ static int take_chunk(struct session *s, const struct chunk *k)
 	if (rc != STREAM_OK)
 		return broken(s, rc);
 	if (k->last)
-		return content_finish(s, c, arena_printf(session_scratch(s), "%llu bytes ", (unsigned long long)k->size));
+		return content_finish(s, c, arena_printf(session_scratch(s), "%llu bytes ", (unsigned long long)s->t.received_octets));
 	if (c->fate == CONTENT_GOOD)
 		return session_reply(s, CODE(250, 2, 0, 0), "Ok: %llu bytes", (unsigned long long)k->size);
 	s->t.bdat = BDAT_FAILED;

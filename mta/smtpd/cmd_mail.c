@@ -39,6 +39,7 @@ typedef int param_fn(struct param_run *p, struct str value); /* 0, or -1 when it
 struct param_row {
 	const char *name;
 	param_fn *set;
+	bool bare; /* takes no value */
 };
 
 static int no_dsn(struct session *s)
@@ -48,8 +49,10 @@ static int no_dsn(struct session *s)
 
 static int set_size(struct param_run *p, struct str value)
 {
-	if (!str_to_u64(value, INT64_MAX, &p->size))
+	if (!str_digits(value))
 		return session_reply(p->s, CODE_SYNTAX, "Bad message size syntax");
+	if (!str_to_u64(value, INT64_MAX, &p->size))
+		return session_reply(p->s, CODE(552, 5, 3, 4), "Message size exceeds file system imposed limit");
 	p->size_given = true;
 	return 0;
 }
@@ -65,7 +68,8 @@ static int set_body(struct param_run *p, struct str value)
 
 static int set_smtputf8(struct param_run *p, struct str value)
 {
-	if (!cf.smtputf8 || (p->s->ehlo_discard & HIDE_SMTPUTF8) || value.n > 0)
+	(void)value; /* has none */
+	if (!cf.smtputf8 || (p->s->ehlo_discard & HIDE_SMTPUTF8))
 		return session_reply(p->s, CODE(555, 5, 5, 4), "Unsupported option: SMTPUTF8");
 	p->flags |= QUEUE_UTF8;
 	return 0;
@@ -143,13 +147,17 @@ static int set_orcpt(struct param_run *p, struct str value)
 }
 
 static const struct param_row mail_params[] = {
-	{ "AUTH", set_auth }, { "BODY", set_body }, { "ENVID", set_envid },
-	{ "RET", set_ret },   { "SIZE", set_size }, { "SMTPUTF8", set_smtputf8 },
+	{ "AUTH", set_auth, false },
+	{ "BODY", set_body, false },
+	{ "ENVID", set_envid, false },
+	{ "RET", set_ret, false },
+	{ "SIZE", set_size, false },
+	{ "SMTPUTF8", set_smtputf8, true },
 };
 
 static const struct param_row rcpt_params[] = {
-	{ "NOTIFY", set_notify },
-	{ "ORCPT", set_orcpt },
+	{ "NOTIFY", set_notify, false },
+	{ "ORCPT", set_orcpt, false },
 };
 
 static int set_params(struct param_run *p, const struct param_row *rows, size_t count, const struct smtp_path *path)
@@ -160,9 +168,9 @@ static int set_params(struct param_run *p, const struct param_row *rows, size_t 
 
 		while (k < count && !str_eqiz(given->name, rows[k].name))
 			k++;
-		if (k == count)
+		if (k == count || given->assigned == rows[k].bare)
 			return session_reply(p->s, CODE(555, 5, 5, 4), "Unsupported option: %.*s%s%.*s", STRF(given->name),
-				given->value.n ? "=" : "", STRF(given->value));
+				given->assigned ? "=" : "", STRF(given->value));
 		if (rows[k].set(p, given->value) < 0)
 			return -1;
 	}
@@ -279,14 +287,21 @@ static void forget_sender(struct session *s)
 	s->t.size = size;
 }
 
+static int undeclared_utf8(struct session *s, struct str address)
+{
+	if (utf8_ascii(address) || !cf.strict_smtputf8 || (s->t.flags & QUEUE_UTF8))
+		return 0;
+	return session_reply(s, CODE(553, 5, 6, 7), "Must declare SMTPUTF8 to send unicode address");
+}
+
 static int take_sender(struct session *s, const struct smtp_path *path, struct str args)
 {
 	struct str sender = internal_form(s, &path->addr);
 
 	if (path->addr.local.n == 0 && path->addr.domain.n > 0) /* "<@domain>": nobody to tell about a failure */
 		return bad_address(s, CODE_BAD_SENDER, "sender", "MAIL", args);
-	if (!utf8_ascii(sender) && cf.strict_smtputf8 && !(s->t.flags & QUEUE_UTF8))
-		return session_reply(s, CODE(553, 5, 6, 7), "Must declare SMTPUTF8 to send unicode address");
+	if (undeclared_utf8(s, sender) < 0)
+		return -1;
 	s->t.sender = sender;
 	s->t.sender_answer = resolve_ask(s, sender, false);
 	if (s->t.sender_answer == NULL)
@@ -438,6 +453,10 @@ static int take_rcpt(struct session *s, const struct smtp_path *path, struct str
 		return over;
 	s->t.rcpt_now = internal_form(s, &path->addr);
 	s->t.rcpt_checked = false;
+	if (s->t.rcpt_now.n == 0) /* <""> */
+		return bad_address(s, CODE_BAD_RCPT, "recipient", "RCPT", args);
+	if (undeclared_utf8(s, s->t.rcpt_now) < 0)
+		return -1;
 	if (judge_rcpt(s, path, args) < 0)
 		return -1;
 	rcpt.addr = s->t.rcpt_now;

@@ -47,6 +47,16 @@ static int judge_vrfy(struct session *s, struct str shown)
 	return rc;
 }
 
+/* RFC 6531 section 3.7.4.2. We never answer with more than we were asked, so that there is nothing else to do about it. */
+static struct str without_utf8(struct str args)
+{
+	static const size_t keyword = sizeof "SMTPUTF8" - 1;
+
+	if (cf.smtputf8 && args.n >= keyword && str_eqiz(str_skip(args, args.n - keyword), "SMTPUTF8"))
+		return str_trim(str_sub(args, 0, args.n - keyword));
+	return args;
+}
+
 /* The answer is that of RCPT, and never says more (RFC 5321 section 7.3). */
 int cmd_vrfy(struct session *s, struct str args)
 {
@@ -57,12 +67,13 @@ int cmd_vrfy(struct session *s, struct str args)
 
 	if (cf.disable_vrfy)
 		return session_reply(s, CODE(502, 5, 5, 1), "VRFY command is disabled");
+	args = without_utf8(args);
 	if (args.n == 0)
-		return session_reply(s, CODE(501, 5, 5, 4), "Syntax: VRFY address");
+		return session_reply(s, CODE(501, 5, 5, 4), "Syntax: VRFY address%s", cf.smtputf8 ? " [SMTPUTF8]" : "");
 	if (session_milter_other(s, false) < 0)
 		return session_reply_with(s, &s->ruling);
 	used = addr_parse_path(args, cf.smtputf8 ? ADDR_UTF8 : 0u, &addr, &why);
-	if (used < 0 || str_trim(str_skip(args, (size_t)used)).n > 0)
+	if (used < 0 || str_skip(args, (size_t)used).n > 0)
 		return session_reply(s, CODE(501, 5, 1, 3), "Bad recipient address syntax");
 	if (addr.domain.n > 0)
 		addr.local = arena_printf(s->mail, "%.*s@%.*s", STRF(addr.local), STRF(addr.domain));
@@ -119,7 +130,7 @@ int cmd_etrn(struct session *s, struct str args)
 	enum verdict v;
 
 	if (cf.helo_required && s->helo.n == 0)
-		return session_reply(s, CODE(503, 5, 5, 1), "Error: send HELO/EHLO first");
+		return session_reply_plain(s, 503, STR("Error: send HELO/EHLO first"));
 	if (session_milter_other(s, false) < 0)
 		return session_reply_with(s, &s->ruling);
 	if (s->t.open)

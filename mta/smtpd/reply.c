@@ -139,12 +139,23 @@ static void count_refusal(const struct session *s, struct code code)
 	metric_count(METRIC_SMTPD_REFUSALS, s->where, smtp, dsn);
 }
 
+/* The safety net: nobody gives up on a message because of what we say while soft_bounce is on. */
+static struct code soften(struct code code)
+{
+	if (cf.soft_bounce && code.smtp >= 500) {
+		code.smtp = (short)(code.smtp - 100);
+		code.c = code.c > 0 ? 4 : 0;
+	}
+	return code;
+}
+
 static int send_reply(struct session *s, struct code code, struct str text)
 {
 	struct buf out = { 0 }, footer = { 0 };
 	bool refused = code.smtp >= 400;
 	bool wants_footer = refused && (*cf.reject_footer != '\0' || cf.footer_maps.count > 0);
 
+	code = soften(code);
 	if (refused)
 		count_refusal(s, code);
 	slow_down(s);

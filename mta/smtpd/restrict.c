@@ -64,6 +64,7 @@ const struct restriction restrictions[] = {
 	{ "reject_invalid_helo_hostname", 0, ABOUT_HELO, reject_invalid_helo_hostname },
 	{ "reject_invalid_hostname", 0, ABOUT_HELO, reject_invalid_helo_hostname },
 	{ "reject_known_sender_login_mismatch", 0, ABOUT_SENDER, reject_known_sender_login_mismatch },
+	{ "reject_maps_rbl", 0, ABOUT_CLIENT, NULL }, /* a class: restrict_load.c */
 	{ "reject_multi_recipient_bounce", 0, ABOUT_LIST, reject_multi_recipient_bounce },
 	{ "reject_non_fqdn_helo_hostname", 0, ABOUT_HELO, reject_non_fqdn_helo_hostname },
 	{ "reject_non_fqdn_hostname", 0, ABOUT_HELO, reject_non_fqdn_helo_hostname },
@@ -119,7 +120,7 @@ const struct restriction *restriction_find(struct str name)
 /* Sub-codes of "x.1.z", by what is checked. Sender: RFC 3463 has x.1.7 and x.1.8 for it. */
 struct code check_fit_code(struct code code, const char *klass)
 {
-	static const unsigned char sender[] = { 0, 0, 8, 7, 0, 0, 0, 7, 8 };
+	static const unsigned char sender[] = { 0, 7, 8, 7, 7, 0, 7, 7, 8 };
 	static const unsigned char rcpt[] = { 0, 1, 2, 3, 4, 5, 6, 3, 2 };
 
 	code.c = (unsigned char)(code.smtp / 100);

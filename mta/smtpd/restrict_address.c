@@ -79,24 +79,24 @@ static struct code unknown_code(bool sender)
 	return sender ? CODE((short)cf.code_unknown_address, 4, 1, 8) : CODE((short)cf.code_unknown_address, 4, 1, 2);
 }
 
-/* Only foreign domains are looked up: for our own the tables decide. */
+/* Domains whose mail ends here need no DNS: the tables decide. */
 static enum verdict need_domain(struct check *c, const struct address *a, bool sender)
 {
-	struct str domain, text;
+	struct str domain;
 
 	if (a->given.n == 0)
 		return CHECK_DUNNO;
 	if (a->answer == NULL)
 		return no_answer(c, a);
 	domain = addr_split(a->answer->address).domain;
-	if (a->answer->klass != CLASS_DEFAULT || domain.n == 0 || domain.p[0] == '[')
+	if ((a->answer->klass != CLASS_DEFAULT && a->answer->klass != CLASS_RELAY) || domain.n == 0 || domain.p[0] == '[')
 		return CHECK_DUNNO;
 	switch (domain_answers(c->s, domain)) {
 	case DOMAIN_EXISTS:
 		return CHECK_DUNNO;
 	case DOMAIN_NULL_MX:
-		text = arena_printf(session_scratch(c->s), "Domain %.*s does not accept mail (nullMX)", STRF(domain));
-		return refuse(c, a, sender ? CODE(550, 5, 7, 27) : CODE(556, 5, 1, 10), text);
+		return check_reject(c, sender ? CODE(550, 5, 7, 27) : CODE(556, 5, 1, 10),
+			"<%.*s>: %s rejected: Domain %.*s does not accept mail (nullMX)", STRF(a->quoted), a->klass, STRF(domain));
 	case DOMAIN_UNSURE:
 		return domain_unsure(c, cf.unknown_address_tempfail, sender ? CODE(450, 4, 1, 8) : CODE(450, 4, 1, 2), a->quoted, a->klass,
 			"Domain not found");
@@ -196,10 +196,11 @@ static enum verdict unknown_user(struct check *c, const struct address *a)
 {
 	const struct unknown_row *row = &unknown_rows[a->answer->klass];
 	struct str text = STR("User unknown");
+	bool sender = a->answer == c->s->t.sender_answer;
 
 	if (cf.show_table_name)
 		text = arena_printf(session_scratch(c->s), "User unknown in %s", row->table);
-	return refuse(c, a, CODE((short)*row->smtp, (unsigned char)(*row->smtp / 100), 1, 1), text);
+	return refuse(c, a, CODE((short)*row->smtp, (unsigned char)(*row->smtp / 100), 1, sender ? 0 : 1), text);
 }
 
 /* Names that every mail system answers to, in its tables or not: RFC 5321 section 4.5.1, and our own. */
@@ -249,7 +250,7 @@ enum verdict reject_unlisted_sender(struct check *c, const struct rule *r)
 	(void)r; /* takes no argument */
 	if (a.given.n == 0)
 		return CHECK_DUNNO;
-	a.answer = resolve_ask(c->s, a.given, true);
+	a.answer = c->s->t.sender_answer = resolve_ask(c->s, a.given, true);
 	if (a.answer == NULL)
 		return no_answer(c, &a);
 	c->s->t.sender_checked = true;

@@ -111,6 +111,24 @@ bool rule_list_stops_relay(const struct rule_list *l)
 	return false;
 }
 
+/* The DNS lists of old, named by a parameter of their own: a class that nobody has to define. */
+static void load_maps_rbl(const struct conf *c)
+{
+	static const char word[] = "reject_maps_rbl";
+	struct class_def *def = &classes[class_count++];
+	struct str *domains = NULL;
+	struct buf text = { 0 };
+	struct err e = ERR_INIT;
+	size_t count = conf_list(cf.life, conf_str(c, "maps_rbl_domains"), &domains);
+
+	def->name = str_z(word);
+	for (size_t i = 0; i < count; i++)
+		buf_addf(&text, " reject_rbl_client %.*s", STRF(domains[i]));
+	if (rule_list_parse(cf.life, arena_dup(cf.life, buf_str(&text)), LIST_CLIENT, word, &def->list, &e) < 0)
+		log_fatal("maps_rbl_domains: %s", e.text);
+	buf_done(&text);
+}
+
 static void load_classes(const struct conf *c)
 {
 	struct str *names = NULL;
@@ -120,6 +138,7 @@ static void load_classes(const struct conf *c)
 	classes = arena_alloc(cf.life, (count + 1) * sizeof *classes);
 	for (class_count = 0; class_count < count; class_count++)
 		classes[class_count].name = names[class_count];
+	load_maps_rbl(c);
 	for (size_t i = 0; i < count; i++) {
 		const char *text = conf_lookup(c, names[i]);
 

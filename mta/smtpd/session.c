@@ -197,6 +197,7 @@ static int greet_with_milters(struct session *s)
 int session_greet(struct session *s)
 {
 	session_where(s, "CONNECT");
+	s->xclient_allowed = client_listed(s, cf.xclient_hosts);
 	s->ehlo_discard = cf.ehlo_discard;
 	if (cf.ehlo_discard_maps.count > 0) {
 		struct buf words = { 0 };
@@ -220,9 +221,8 @@ int session_greet(struct session *s)
 /* Too many at once, or too often: told before anything else is spent on this client. */
 static bool within_limits(struct session *s)
 {
-	s->xclient_allowed = client_listed(s, cf.xclient_hosts);
 	s->xforward_allowed = client_listed(s, cf.xforward_hosts);
-	s->exempt = s->xclient_allowed || client_listed(s, cf.limit_exempt);
+	s->exempt = client_listed(s, cf.xclient_hosts) || client_listed(s, cf.limit_exempt);
 	if (s->exempt || s->limits_checked || limit_connect(s))
 		return true;
 	metric_count(METRIC_SMTPD_CONNECTIONS, "limited", NULL, NULL);
@@ -254,15 +254,15 @@ static bool verb_listed(struct str name, const struct str *words, size_t count, 
 	return found;
 }
 
-/* "Subject:" as a command: somebody posts a message, through a proxy or a web form. */
+/* "Subject: x" as a command: somebody posts a message, through a proxy or a web form. */
 static bool looks_like_header(struct str word)
 {
-	if (word.n < 2 || word.p[word.n - 1] != ':')
-		return false;
-	for (size_t i = 0; i + 1 < word.n; i++)
-		if (word.p[i] <= ' ' || word.p[i] > 126 || word.p[i] == ':')
+	ptrdiff_t colon = str_chr(word, ':');
+
+	for (ptrdiff_t i = 0; i < colon; i++)
+		if (word.p[i] <= ' ' || word.p[i] > 126)
 			return false;
-	return true;
+	return colon > 0;
 }
 
 static int run_unknown(struct session *s, struct str name, struct str line)

@@ -126,7 +126,8 @@ struct session {
 	int64_t deadline;           /* of the request, with smtpd_per_request_deadline; else 0 */
 	bool hangup;                /* end the session after this reply */
 	bool closed;                /* it is no use writing any more */
-	bool xclient_allowed, xforward_allowed; /* by the client that connected, whomever it speaks for later */
+	bool xclient_allowed;  /* by whom it speaks for: a client behind a proxy must not become another one */
+	bool xforward_allowed; /* by the client that connected, whomever it speaks for later */
 	bool exempt;                            /* no rate limits */
 	bool limits_checked;                    /* connection count and rate, already */
 	bool early_judged;                      /* speaking before the greeting was judged */
