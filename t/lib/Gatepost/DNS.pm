@@ -16,9 +16,10 @@ use Time::HiRes qw(sleep);
 
 sub new {
     my ($class, %zone) = @_;
-    my $sock = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => delete $zone{-port} // 0, Proto => 'udp') or die "name server: $!";
+    my $address = delete $zone{-address} // '127.0.0.1';
+    my $sock = IO::Socket::INET->new(LocalAddr => $address, LocalPort => delete $zone{-port} // 0, Proto => 'udp') or die "name server: $!";
     my $ttl = delete $zone{-ttl} // 60;
-    my $self = bless { port => $sock->sockport, ttl => $ttl, zone => { map { lc $_ => $zone{$_} } keys %zone } }, $class;
+    my $self = bless { host => $address, port => $sock->sockport, ttl => $ttl, zone => { map { lc $_ => $zone{$_} } keys %zone } }, $class;
     (undef, $self->{file}) = tempfile('gatepost-zone.XXXXXX', TMPDIR => 1, UNLINK => 1);
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
@@ -57,7 +58,7 @@ sub replace {
 }
 
 sub port { return $_[0]{port} }
-sub address { return "127.0.0.1\@$_[0]{port}" }
+sub address { return "$_[0]{host}\@$_[0]{port}" }
 
 sub answer {
     my ($self, $packet) = @_;

@@ -12,7 +12,7 @@ my @services = map {
     join ' ', $name, $type // 'unix', $private, 'n', 'n', $wakeup, $max, $program // $name;
 } (
     'pickup n 60 1', 'cleanup n - 0', 'qmgr n 300 1', 'showq n - -', 'tlsmgr - 1000? 1', 'rewrite - - - trivial-rewrite', 'bounce - - 0',
-    'defer - - 0 bounce', 'trace - - 0 bounce', 'proxymap - - -', 'smtp - - -', 'relay - - - smtp', 'error - - -', 'retry - - - error',
+    'defer - - 0 bounce', 'trace - - 0 bounce', 'verify - - 1', 'flush n 1000? 0', 'proxymap - - -', 'smtp - - -', 'relay - - - smtp', 'error - - -', 'retry - - - error',
     'discard - - -', 'anvil - - 1', 'scache - - 1', 'postlog n - 1 postlogd unix-dgram',
 );
 
@@ -31,7 +31,7 @@ sub write_config {
     mkdir "$self->{dir}/queue";
     chown +(getpwnam 'postfix')[2, 3], "$self->{dir}/data";
     spew("$conf/main.cf", join '', map { "$_ = $cf{$_}\n" } grep { defined $cf{$_} } sort keys %cf);
-    spew("$conf/master.cf", join "\n", "127.0.0.1:$self->{port} inet n - n - - smtpd", @services, '');
+    spew("$conf/master.cf", join "\n", "127.0.0.1:$self->{port} inet n - n - - smtpd", @services, $self->{master_cf}, '');
     spew("$conf/$_", $self->{files}{$_}) for keys %{ $self->{files} };
     return $self;
 }
