@@ -5,10 +5,11 @@ use warnings;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use lib dirname(abs_path(__FILE__)) . '/lib';
-use Gatepost::Process qw(free_port wait_for);
+use Gatepost::Process qw(free_port slurp spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use IO::Socket::INET;
+use JSON::PP qw(decode_json encode_json);
 use Test::More;
 
 my $sink = Gatepost::Sink->new;
@@ -110,14 +111,63 @@ subtest 'other requests' => sub {
     like $two, qr/^alive\n.*ready\n$/s, 'two requests on one connection';
 };
 
-SKIP: {
+subtest 'gatepost status' => sub {
+    my ($rc, $text) = $mta->gatepost('status');
+    is $rc, 0, 'runs';
+    like $text, qr/^running, process \d+\n.*^deferred +0$/ms, 'process and queues';
+    like $text, qr/^sessions +0 now, 6 since the start$/m, 'sessions';
+    like $text, qr/^messages +queued 4$/m, 'messages';
+    like $text, qr/^refusals +RCPT 4$/m, 'refusals';
+    like $text, qr/^delivered +sent 4$/m, 'deliveries';
+    like $text, qr/^policy +policyd: \d+ asked, 0 failed, half within [\d.]+ ms, 95% within [\d.]+ ms$/m, 'policy servers';
+    like $text, qr/^check +check_recipient_access: 8 asked/m, 'checks';
+    like $text, qr/^deaths +smtpd 2$/m, 'deaths';
+    like $text, qr/^  qmgr +qmgr +[12] +[\d.]+ MiB$/m, 'processes';
+    my $json = decode_json(($mta->gatepost('status', '--json'))[1]);
+    is_deeply [ @$json{qw(running deferred messages deliveries refusals)} ], [ JSON::PP::true, 0, { queued => 4 }, { sent => 4 }, { RCPT => 4 } ], '--json';
+    is $json->{sessions}{all}, 6, 'with sessions';
+    ok((grep { $_->{name} eq 'policyd' && $_->{p95_ms} > 0 } @{ $json->{policy} }), 'policy servers');
+    ok((grep { $_->{command} eq 'qmgr' && $_->{count} >= 1 && $_->{resident_bytes} > 100_000 } @{ $json->{processes} }), 'and processes');
+    is(($mta->gatepost('status', '--ready'))[0], 0, '--ready');
+};
+
+subtest 'gatepost top' => sub {
+    local $mta->{stdin} = 0;
+    my ($rc, $text) = $mta->gatepost('top', '-d', '1', '-n', '1');
+    is $rc, 0, 'one look';
+    like $text, qr/^\d\d:\d\d:\d\d  0 sessions, 0 messages being delivered\nsessions\/s +0\.0 new, 0\.0 over a limit\n/, 'sessions';
+    like $text, qr/^queues +maildrop 0, incoming 0, active 0, deferred 0, hold 0, corrupt 0$/m, 'queues';
+    like $text, qr/^ +\d+ +[\d.]+  qmgr +qmgr$/m, 'processes';
+    unlike $text, qr/\033/, 'no escapes where there is no screen';
+    is(($mta->gatepost('top', '-d', 'x'))[0], 64, 'usage');
+};
+
+# Dashboard and rules are about metrics that exist, in the language of Prometheus.
+subtest 'contrib' => sub {
+    my $contrib = dirname(dirname(abs_path(__FILE__))) . '/contrib/prometheus';
+    my $dashboard = slurp("$contrib/grafana-dashboard.json");
+    my %known = map { $_ => 1 } slurp(dirname(dirname(abs_path(__FILE__))) . '/lib/base/metrics_rows.c') =~ /"(gatepost_\w+)"/g, page() =~ /^# TYPE (\S+)/mg;
+    for my $text ($dashboard, slurp("$contrib/gatepost.rules.yml")) {
+        my @unknown = grep { (my $base = $_) =~ s/_(?:bucket|sum|count)$//; !$known{$_} && !$known{$base} } $text =~ /\b(gatepost_\w+)/g;
+        is "@unknown", '', 'names only what is counted';
+    }
+    my @queries = map { map { $_->{expr} } @{ $_->{targets} || [] } } @{ decode_json($dashboard)->{panels} };
+    cmp_ok scalar @queries, '>', 20, 'queries of the dashboard';
     my ($promtool) = grep { -x } map { "$_/promtool" } split /:/, $ENV{PATH};
-    skip 'no promtool', 1 unless $promtool;
-    my $file = $mta->dir . '/page';
-    open my $f, '>', $file or die $!;
-    print $f page();
-    close $f;
-    is `promtool check metrics <'$file' 2>&1`, '', 'promtool has nothing to say against it';
-}
+    plan skip_all => 'no promtool' unless $promtool;
+    my $dir = $mta->dir;
+    spew("$dir/page", page());
+    is `promtool check metrics <'$dir/page' 2>&1`, '', 'promtool has nothing to say against the page';
+    s/\$__rate_interval/5m/g, s/\$instance/.*/g for @queries;
+    my $n = 0;
+    spew("$dir/queries.yml", encode_json({ groups => [ { name => 'dashboard', rules => [ map { { record => 'q' . $n++, expr => $_ } } @queries ] } ] }));
+    like `promtool check rules '$dir/queries.yml' 2>&1`, qr/SUCCESS: $n rules found/, 'the dashboard asks in PromQL';
+    like `promtool check rules '$contrib/gatepost.rules.yml' 2>&1`, qr/SUCCESS: \d+ rules found/, 'alerts, too';
+    like `cd '$contrib' && promtool test rules gatepost.rules.test.yml 2>&1`, qr/SUCCESS/, 'and they fire when they should';
+    like `promtool check config '$contrib/prometheus.yml' 2>&1`, qr/SUCCESS: .*prometheus\.yml is valid/, 'the sample configuration';
+};
+
 $mta->stop(deaths => 1);
+is(($mta->gatepost('status', '--ready'))[0], 1, 'status --ready of an instance that does not run');
+like(($mta->gatepost('top', '-n', '1'))[1], qr/^gatepost: nobody answers/, 'top, too');
 done_testing;

@@ -296,9 +296,9 @@ int main(int argc, char **argv)
 	close_range(STDERR_FILENO + 1, UINT_MAX, 0); /* whatever we were started with is not for daemons */
 	raise_descriptors();
 	make_ticket_secret(&m);
-	make_metrics(&m);
 	if (m.detached)
 		start_detach();
+	make_metrics(&m); /* as the process that stays */
 	notify_open();
 	prepare(&m);
 	loop_prepare(&m);
