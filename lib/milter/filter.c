@@ -106,32 +106,6 @@ bool filter_final(struct milter_session *s, struct filter *f, const struct event
 	return true;
 }
 
-void filter_answer(struct milter_session *s, struct filter *f, const struct event *ev, struct verdict *v)
-{
-	struct reply r;
-	bool hold = false;
-
-	for (;;) {
-		if (filter_read(f, ev, &r) < 0) {
-			*v = f->standing;
-			return;
-		}
-		if (filter_final(s, f, ev, &r, v))
-			break;
-		if (r.command == 'q') /* meant for the end of message, tolerated earlier */
-			hold = true;
-		else if (r.command != 'p') {
-			log_warn("milter %s: unexpected filter response %s after event %s", f->set->endpoint, reply_name(r.command),
-				ev->name);
-			filter_fail(f);
-			*v = f->standing;
-			return;
-		}
-	}
-	if (v->kind == MILTER_GO_ON)
-		v->hold |= hold;
-}
-
 bool filter_hears(struct filter *f, const struct event *ev)
 {
 	if (f->state != FILTER_OPEN || f->version < ev->since)
@@ -150,8 +124,19 @@ void filter_new_message(struct filter *f)
 	buf_clear(&f->changed);
 }
 
+/* A kept connection had not survived, or the filter was restarted: the greeting again, on a new one. True: an answer will come. */
+static bool greet_again(struct milter_session *s, struct filter *f)
+{
+	if (filter_connect(s, f) == 0)
+		return filter_say(s, f, &event_connect, buf_str(&s->connect));
+	f->now = f->standing;
+	return false;
+}
+
 bool filter_say(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload)
 {
+	bool reused;
+
 	f->now = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
 	if (f->state == FILTER_DONE || f->state == FILTER_FAILED)
 		f->now = f->standing;
@@ -164,9 +149,52 @@ bool filter_say(struct milter_session *s, struct filter *f, const struct event *
 	buf_add(&f->out, payload);
 	if ((f->protocol & ev->nr) != 0 && f->out.n <= OUT_MAX)
 		return false;
-	if (filter_flush(f, ev) < 0)
+	reused = f->reused;
+	if (filter_flush(f, ev) < 0) {
 		f->now = f->standing;
-	return f->state == FILTER_OPEN && (f->protocol & ev->nr) == 0;
+		return reused && greet_again(s, f);
+	}
+	return (f->protocol & ev->nr) == 0;
+}
+
+/* The next reply; false: there will be none, and *v is what that means. */
+static bool next_reply(struct milter_session *s, struct filter *f, const struct event *ev, struct reply *r, struct verdict *v)
+{
+	bool reused = f->reused;
+
+	if (filter_read(f, ev, r) == 0) {
+		if (reused)
+			reuse_worked(f);
+		return true;
+	}
+	if (reused && greet_again(s, f))
+		return next_reply(s, f, ev, r, v);
+	*v = reused ? f->now : f->standing;
+	return false;
+}
+
+void filter_answer(struct milter_session *s, struct filter *f, const struct event *ev, struct verdict *v)
+{
+	struct reply r;
+	bool hold = false;
+
+	for (;;) {
+		if (!next_reply(s, f, ev, &r, v))
+			return;
+		if (filter_final(s, f, ev, &r, v))
+			break;
+		if (r.command == 'q') /* meant for the end of message, tolerated earlier */
+			hold = true;
+		else if (r.command != 'p') {
+			log_warn("milter %s: unexpected filter response %s after event %s", f->set->endpoint, reply_name(r.command),
+				ev->name);
+			filter_fail(f);
+			*v = f->standing;
+			return;
+		}
+	}
+	if (v->kind == MILTER_GO_ON)
+		v->hold |= hold;
 }
 
 void filter_tell(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload, struct verdict *v)

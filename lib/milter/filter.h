@@ -63,6 +63,12 @@ struct verdict { /* a milter_answer with its own text */
 	struct str text;
 };
 
+struct agreement { /* what a connection negotiated */
+	unsigned version;
+	uint32_t actions, protocol;
+	const char *macros[MILTER_STAGES]; /* lists the filter asked for; NULL: the configured one */
+};
+
 struct filter {
 	const struct milter_settings *set;
 	struct stream *io;
@@ -77,6 +83,9 @@ struct filter {
 	struct buf in; /* payload of the reply being read */
 	struct buf text; /* of the verdict just given */
 	bool dropped; /* its connection was cut on purpose: no failure of its own */
+	struct agreement agreed; /* before settings had their say */
+	bool reused; /* served another client before, and has not answered this one yet */
+	bool counted; /* among those connected now */
 	int64_t until; /* no wait lasts longer; 0: any */
 	/* what is recorded of the message under way */
 	int64_t spent_us; /* waited for it */
@@ -139,8 +148,17 @@ int filter_misconfigured(struct filter *f);
 void filter_drop(struct filter *f);
 void filter_lost(struct filter *f); /* our own doing: refuse temporarily whatever the default action is */
 
-/* negotiate.c: connect and agree on options. 0, or -1 as above. Suspends. */
+/* negotiate.c: connect and agree on options, or go on with a connection that had done so. 0, or -1 as above. Suspends. */
 int filter_connect(struct milter_session *s, struct filter *f);
+
+/* reuse.c: connections that outlive their client. */
+/* One that was kept (f->reused; f->agreed is what it negotiated), else a new one. NULL with *e. Suspends. */
+struct stream *reuse_connect(struct filter *f, struct arena *life, int64_t deadline, struct err *e);
+void reuse_left(struct filter *f); /* the session is not connected any more */
+void reuse_worked(struct filter *f); /* a kept connection answered */
+void reuse_failed(struct filter *f); /* it did not */
+bool reuse_wanted(const struct filter *f); /* worth a SMFIC_QUIT_NC at the end of the session */
+void reuse_keep(struct filter *f); /* which was written: f->io is for the next one */
 
 /* macros.c: the D packet for an event, in front of it. */
 void macros_put(struct milter_session *s, const struct filter *f, const struct event *ev, struct buf *out);

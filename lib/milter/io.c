@@ -26,6 +26,18 @@ void filter_close(struct filter *f)
 	stream_close(f->io);
 	f->io = NULL;
 	buf_done(&f->out);
+	reuse_left(f);
+}
+
+/* Not its fault, or nothing lost: it may be asked on a new connection. */
+static bool forgivable(struct filter *f)
+{
+	bool reused = f->reused, dropped = f->dropped;
+
+	if (reused)
+		reuse_failed(f);
+	f->dropped = false;
+	return reused || dropped;
 }
 
 static int fail(struct filter *f, bool broken)
@@ -33,8 +45,7 @@ static int fail(struct filter *f, bool broken)
 	const struct failure *fail = &failures[f->set->shadow ? MILTER_ACCEPT : f->set->on_failure];
 
 	filter_close(f);
-	if (f->dropped) {
-		f->dropped = false;
+	if (forgivable(f)) {
 		f->state = FILTER_NEW;
 		f->standing = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
 		return -1;
@@ -108,7 +119,7 @@ static const char *limit(const struct filter *f, int result)
 
 static int write_failed(struct filter *f, const struct event *ev, int result)
 {
-	if (!f->dropped)
+	if (!f->dropped && !f->reused)
 		log_warn("milter %s: can't write %s packet: %s%s", f->set->endpoint, ev->name,
 			stream_strerror((enum stream_result)result, f->io), limit(f, result));
 	return filter_fail(f);
@@ -139,7 +150,7 @@ int filter_flush(struct filter *f, const struct event *ev)
 
 static int read_failed(struct filter *f, const struct event *ev, const char *what, int result)
 {
-	if (!f->dropped)
+	if (!f->dropped && !f->reused)
 		log_warn("milter %s: can't read %s reply packet %s: %s%s", f->set->endpoint, ev->name, what,
 			stream_strerror((enum stream_result)result, f->io), limit(f, result));
 	return filter_fail(f);

@@ -1,7 +1,8 @@
 /* lib/milter/negotiate.c - connecting to a filter and agreeing on protocol version, actions, and which events it wants. */
+#include <string.h>
+
 #include "lib/base/log.h"
 #include "lib/milter/filter.h"
-#include "lib/net/sock.h"
 
 #define MDS_BITS 0x70000000u /* "maximum data size" and its kin: internal, never compared */
 
@@ -26,8 +27,20 @@ static void take_lists(struct milter_session *s, struct filter *f, struct str li
 		if (stage >= sizeof stage_numbers / sizeof *stage_numbers)
 			log_warn("milter %s: unknown macro list number %u", f->set->endpoint, stage);
 		else if (names.n > 0) /* an empty list means the configured one, as in Postfix */
-			f->macros[stage_numbers[stage]] = arena_z(s->life, names);
+			f->agreed.macros[stage_numbers[stage]] = arena_z(s->life, names);
 	}
+}
+
+/* What was agreed, with what this filter's settings say on top. */
+static void follow(struct filter *f)
+{
+	f->version = f->agreed.version;
+	f->actions = f->agreed.actions & ~f->set->forbidden;
+	f->protocol = f->agreed.protocol & ~MDS_BITS & version_bits(f->set->version);
+	if (f->set->no_header_reply)
+		f->protocol |= NR_HEADER;
+	memcpy(f->macros, f->agreed.macros, sizeof f->macros);
+	f->state = FILTER_OPEN;
 }
 
 static int take_options(struct milter_session *s, struct filter *f, const struct optneg *o)
@@ -42,13 +55,9 @@ static int take_options(struct milter_session *s, struct filter *f, const struct
 			(unsigned)ACTION_ALL);
 		return filter_fail(f);
 	}
-	f->version = o->version;
-	f->actions = o->actions & ~f->set->forbidden;
-	f->protocol = o->protocol & ~MDS_BITS & version_bits(f->set->version);
-	if (f->set->no_header_reply)
-		f->protocol |= NR_HEADER;
+	f->agreed = (struct agreement){ .version = o->version, .actions = o->actions, .protocol = o->protocol };
 	take_lists(s, f, o->lists);
-	f->state = FILTER_OPEN;
+	follow(f);
 	return 0;
 }
 
@@ -94,11 +103,15 @@ int filter_connect(struct milter_session *s, struct filter *f)
 	f->wait_us = 0;
 	if (endpoint_resting(f->set))
 		return filter_fail(f);
-	f->io = sock_connect_endpoint(str_z(f->set->endpoint), deadline_in(f->set->connect_ms), &e);
+	f->io = reuse_connect(f, s->life, deadline_in(f->set->connect_ms), &e);
 	f->wait_us = clock_mono_us() - began;
 	if (f->io == NULL) {
 		log_warn("connect to Milter service %s: %s", f->set->endpoint, e.text);
 		return filter_fail(f);
+	}
+	if (f->reused) {
+		follow(f);
+		return 0;
 	}
 	at = packet_begin(&f->out, 'O');
 	packet_u32(&f->out, f->set->version);

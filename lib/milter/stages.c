@@ -246,12 +246,15 @@ static void farewell(struct milter_session *s)
 		struct filter *f = &s->filters[i];
 
 		if (f->io != NULL) {
+			bool keep = reuse_wanted(f);
 			struct iovec iov;
 
-			packet_simple(&f->out, 'Q');
+			packet_simple(&f->out, keep ? 'K' : 'Q');
 			iov = (struct iovec){ f->out.p, f->out.n };
 			if (stream_writev(f->io, &iov, 1, deadline_in(FAREWELL_MS)) < 0)
 				log_debug("milter %s: closed before QUIT", f->set->endpoint);
+			else if (keep)
+				reuse_keep(f);
 		}
 	}
 	forget(s);
