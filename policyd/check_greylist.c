@@ -51,8 +51,10 @@ static struct who who_comes(struct request *r)
 	if ((!pass_is_enough && !grouped && !listed) || !spf_passes(r, &domain))
 		return who;
 	who.trusted = pass_is_enough || (listed && matchlist_host(settings.greylist_known_domains, domain, &e) == TABLE_FOUND);
-	if (grouped)
-		who.key = arena_printf(r->life, "spf=%.*s", STRF(store_tag(r->life, domain)));
+	if (grouped) {
+		domain = store_tag(r->life, domain);
+		who.key = arena_printf(r->life, "spf=%.*s", STRF(domain));
+	}
 	return who;
 }
 
@@ -81,16 +83,39 @@ static void apply(struct request *r, const struct greylist_answer *g, struct str
 		delayed_header(r, g->seconds, v);
 }
 
-/* The braces keep a client's keys on one node of a Redis cluster. */
+struct str greylist_key(struct arena *a, struct str who)
+{
+	return arena_printf(a, "grey:{%.*s}", STRF(who)); /* the braces keep a client's keys on one node of a Redis cluster */
+}
+
+/* An address in a key: colons part it from the next. */
+static struct str part(struct arena *a, struct str address)
+{
+	struct str tag = store_tag(a, address);
+	char *p = (char *)(uintptr_t)tag.p;
+
+	for (size_t i = 0; i < tag.n; i++)
+		if (p[i] == ':')
+			p[i] = '_';
+	return tag;
+}
+
+struct str greylist_triplet_key(struct arena *a, struct str who, struct str sender, struct str recipient)
+{
+	struct str from = part(a, sender), to = part(a, recipient);
+
+	return arena_printf(a, "grey:{%.*s}:%.*s:%.*s", STRF(who), STRF(from), STRF(to));
+}
+
 static struct store_greylist_keys keys_of(struct request *r, struct str who)
 {
-	struct str base = arena_printf(r->life, "grey:{%.*s}", STRF(who));
+	struct store_greylist_keys keys = { greylist_key(r->life, who), greylist_triplet_key(r->life, who, r->sender, r->recipient) };
 
-	if (r->mark_prefix.n > 0)
-		base = arena_printf(r->life, "%.*s%.*s", STRF(r->mark_prefix), STRF(base));
-	return (struct store_greylist_keys){ .net = base,
-		.triplet = arena_printf(r->life, "%.*s:%.*s:%.*s", STRF(base), STRF(store_tag(r->life, r->sender)),
-			STRF(store_tag(r->life, r->recipient))) };
+	if (r->mark_prefix.n > 0) {
+		keys.net = arena_printf(r->life, "%.*s%.*s", STRF(r->mark_prefix), STRF(keys.net));
+		keys.triplet = arena_printf(r->life, "%.*s%.*s", STRF(r->mark_prefix), STRF(keys.triplet));
+	}
+	return keys;
 }
 
 void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v)

@@ -223,11 +223,34 @@ static void refuse(struct request *r, const struct limit *l, int64_t wait_us, st
 	v->why = arena_printf(r->life, "over %.*s", STRF(l->text));
 }
 
-/* The braces keep what belongs to one value on one node of a Redis cluster. */
+struct str rate_key(struct arena *a, struct str value)
+{
+	value = store_tag(a, value);
+	return arena_printf(a, "rate:{%.*s}:", STRF(value)); /* the braces keep one value on one node of a Redis cluster */
+}
+
+bool rate_state(struct str text, struct str kept, struct rate_state *out)
+{
+	struct limit l;
+	struct err e = ERR_INIT;
+	uint64_t arrival;
+	int64_t left;
+
+	if (!str_to_u64(kept, INT64_MAX, &arrival) || arrival < 1000 /* "this message was counted" */ || parse_limit(text, &l, &e) < 0)
+		return false;
+	left = (int64_t)arrival - store_rate_now();
+	*out = (struct rate_state){ .burst = l.gcra.burst };
+	if (left > 0) {
+		out->seconds = left / 1000000 + 1;
+		out->used = (int64_t)((double)left * (double)l.gcra.count / (double)l.gcra.period_us + 0.999);
+	}
+	return true;
+}
+
 static struct gcra_item item_for(struct request *r, const struct limit *l, struct str value, int64_t cost)
 {
-	struct str key =
-		arena_printf(r->life, "rate:{%.*s}:%.*s%.*s", STRF(store_tag(r->life, value)), STRF(r->mark_prefix), STRF(l->text));
+	struct str base = rate_key(r->life, value);
+	struct str key = arena_printf(r->life, "%.*s%.*s%.*s", STRF(base), STRF(r->mark_prefix), STRF(l->text));
 	struct gcra_item item = { .limit = l->gcra, .cost = cost, .key = key, .once = STR_NONE };
 
 	if (l->unit->per_message && r->instance.n > 0)

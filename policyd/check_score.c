@@ -159,10 +159,9 @@ static struct str points_text(struct arena *a, int64_t points)
 /* "reject_rbl_client zen.test 4, check_spf softfail 1.5" */
 static void add_part(struct arena *a, struct buf *parts, const struct rule *rule, const struct verdict *v, int64_t points)
 {
-	struct str what = rule->argument.n > 0 ? rule->argument : v->result;
+	struct str what = str_sub(rule->argument.n > 0 ? rule->argument : v->result, 0, 60), number = points_text(a, points);
 
-	buf_addf(parts, "%s%s%s%.*s %.*s", parts->n > 0 ? ", " : "", rule->check->name, what.n > 0 ? " " : "", STRF(str_sub(what, 0, 60)),
-		STRF(points_text(a, points)));
+	buf_addf(parts, "%s%s%s%.*s %.*s", parts->n > 0 ? ", " : "", rule->check->name, what.n > 0 ? " " : "", STRF(what), STRF(number));
 }
 
 static void apply(struct request *r, const struct score *s, int64_t sum, struct str parts, struct verdict *v)

@@ -20,9 +20,9 @@ static const char *const actions[] = {
 static struct str cache_key(struct request *r)
 {
 	struct str domain = request_domain(r->sender), local = str_sub(r->sender, 0, r->sender.n - domain.n);
+	struct str lower = arena_lower(r->life, domain), helo = arena_lower(r->life, r->helo);
 
-	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(arena_lower(r->life, domain)),
-		STRF(arena_lower(r->life, r->helo)));
+	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(lower), STRF(helo));
 }
 
 /* Cached form: result, domain, mechanism, explanation, one a line. */

@@ -88,7 +88,16 @@ int shadow_prepare(struct rule *rule, struct arena *a, struct err *e);
 void shadow_eval(const struct rule *rule, struct request *r, struct verdict *v);
 
 /* check_greylist.c, check_rate.c */
+struct str greylist_key(struct arena *a, struct str who); /* who: "192.0.2.0/24" or "spf=domain" */
+struct str greylist_triplet_key(struct arena *a, struct str who, struct str sender, struct str recipient);
 void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v);
+/* What a stored limit stands at. text: "client=10/60s", kept: its number. False: not such a thing. */
+struct rate_state {
+	int64_t used, burst; /* units */
+	int64_t seconds; /* until nothing is counted any more */
+};
+bool rate_state(struct str text, struct str kept, struct rate_state *out);
+struct str rate_key(struct arena *a, struct str value); /* every limit's key of this value begins so */
 int rate_prepare(struct rule *rule, struct arena *a, struct err *e);
 void rate_eval(const struct rule *rule, struct request *r, struct verdict *v);
 

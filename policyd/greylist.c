@@ -1,18 +1,20 @@
 /* policyd/greylist.c - one step of greylisting over memory, and the script that does the same in Redis.
- * A triplet's value is the second it was first seen, or "p" once it has passed; a network's value counts its triplets that passed.
+ * A triplet's value is the second it was first seen, or "p" once it has passed; a network's value counts its triplets that passed, or is "a"
+ * when the operator allowed it.
  */
 #include "policyd/greylist.h"
 
 const char greylist_script[] =
 	"local dry = ARGV[5] == '1'\n"
 	"local delay, window, life, auto = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])\n"
-	"if auto > 0 and tonumber(redis.call('GET', KEYS[2]) or '0') >= auto then\n"
+	"local passed = redis.call('GET', KEYS[2]) or '0'\n"
+	"if passed == '" GREYLIST_ALLOWED "' or auto > 0 and (tonumber(passed) or 0) >= auto then\n"
 	"  if not dry then redis.call('EXPIRE', KEYS[2], life) end\n"
 	"  return {1, 0}\n"
 	"end\n"
 	"local now = tonumber(redis.call('TIME')[1])\n"
 	"local first = redis.call('GET', KEYS[1])\n"
-	"if first == 'p' then\n"
+	"if first == '" GREYLIST_PASSED_VALUE "' then\n"
 	"  if not dry then redis.call('EXPIRE', KEYS[1], life) end\n"
 	"  return {1, 0}\n"
 	"end\n"
@@ -25,7 +27,7 @@ const char greylist_script[] =
 	"local waited = now - tonumber(first)\n"
 	"if waited < delay then return {0, math.min(delay, delay - waited)} end\n"
 	"if dry then return {2, waited} end\n"
-	"redis.call('SET', KEYS[1], 'p', 'EX', life)\n"
+	"redis.call('SET', KEYS[1], '" GREYLIST_PASSED_VALUE "', 'EX', life)\n"
 	"redis.call('INCR', KEYS[2])\n"
 	"redis.call('EXPIRE', KEYS[2], life)\n"
 	"return {2, waited}\n";
@@ -48,13 +50,26 @@ static void put_number(struct lru *l, struct str key, uint64_t n, int64_t second
 	buf_done(&value);
 }
 
-static bool has_passed(struct lru *l, struct str triplet)
+static bool has_value(struct lru *l, struct str key, const char *wanted)
 {
 	struct buf value = { 0 };
-	bool passed = lru_get(l, triplet, &value) && str_eqz(buf_str(&value), "p");
+	bool has = lru_get(l, key, &value) && str_eqz(buf_str(&value), wanted);
 
 	buf_done(&value);
-	return passed;
+	return has;
+}
+
+/* May all of the network pass? Stays so for another lifetime. */
+static bool network_passes(struct lru *l, struct str net, const struct greylist_times *t, uint64_t *passed)
+{
+	bool allowed = has_value(l, net, GREYLIST_ALLOWED), enough;
+
+	enough = get_number(l, net, passed) && t->auto_allow > 0 && *passed >= (uint64_t)t->auto_allow;
+	if (allowed && !t->dry)
+		lru_put(l, net, STR(GREYLIST_ALLOWED), t->lifetime_s);
+	else if (enough && !t->dry)
+		put_number(l, net, *passed, t->lifetime_s);
+	return allowed || enough;
 }
 
 struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct str triplet, const struct greylist_times *t, int64_t now_s)
@@ -62,15 +77,11 @@ struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct 
 	uint64_t passed = 0, first = (uint64_t)now_s;
 	int64_t waited;
 
-	get_number(l, net, &passed);
-	if (t->auto_allow > 0 && passed >= (uint64_t)t->auto_allow) {
-		if (!t->dry)
-			put_number(l, net, passed, t->lifetime_s);
+	if (network_passes(l, net, t, &passed))
 		return (struct greylist_answer){ GREYLIST_KNOWN, 0 };
-	}
-	if (has_passed(l, triplet)) {
+	if (has_value(l, triplet, GREYLIST_PASSED_VALUE)) {
 		if (!t->dry)
-			lru_put(l, triplet, STR("p"), t->lifetime_s);
+			lru_put(l, triplet, STR(GREYLIST_PASSED_VALUE), t->lifetime_s);
 		return (struct greylist_answer){ GREYLIST_KNOWN, 0 };
 	}
 	if (!get_number(l, triplet, &first) && !t->dry)
@@ -79,7 +90,7 @@ struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct 
 	if (waited < t->delay_s)
 		return (struct greylist_answer){ GREYLIST_WAIT, waited < 0 ? t->delay_s : t->delay_s - waited };
 	if (!t->dry) {
-		lru_put(l, triplet, STR("p"), t->lifetime_s);
+		lru_put(l, triplet, STR(GREYLIST_PASSED_VALUE), t->lifetime_s);
 		put_number(l, net, passed + 1, t->lifetime_s);
 	}
 	return (struct greylist_answer){ GREYLIST_PASSED, waited };

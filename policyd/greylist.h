@@ -23,6 +23,10 @@ struct greylist_answer {
 	int64_t seconds; /* WAIT: still to wait */
 };
 
+/* Values: an operator's word that a network never waits; a triplet that has passed. Other values are numbers. */
+#define GREYLIST_ALLOWED "a"
+#define GREYLIST_PASSED_VALUE "p"
+
 /* In this process's memory. now_s: wall clock. */
 struct greylist_answer greylist_in_memory(struct lru *l, struct str net, struct str triplet, const struct greylist_times *t, int64_t now_s);
 /* The same in Redis. Keys: triplet, network. Arguments: delay, window, lifetime, auto_allow, dry. Answers {state, seconds}. */

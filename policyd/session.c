@@ -12,7 +12,9 @@
 #include "lib/base/log.h"
 #include "lib/base/lru.h"
 #include "lib/service/service.h"
+#include "policyd/admin.h"
 #include "policyd/allow.h"
+#include "policyd/explain.h"
 #include "policyd/shadow.h"
 
 #define IDLE_MS (1000 * 1000) /* smtpd_policy_service_max_ttl: Postfix never keeps a connection longer */
@@ -140,13 +142,6 @@ static void fill_plain_answer(const struct request *r, const struct outcome *out
 	policy_add(answer, "action", action);
 }
 
-/* "gatepost ask" wants to know why, and leaves no mark. */
-static void want_reasons(struct request *r)
-{
-	r->dry = true;
-	r->trace = arena_alloc(r->life, sizeof *r->trace);
-}
-
 static void decide(struct request *r, struct ruleset *rules, struct outcome *out)
 {
 	const char *allowed = allow_reason(r);
@@ -162,30 +157,58 @@ static void decide(struct request *r, struct ruleset *rules, struct outcome *out
 	}
 }
 
-/* The answer to one request. The request's memory is given back when the last check that still works on it is done. */
-static int answer_request(struct session *s, struct arena *life, const struct policy_request *attrs, struct err *e)
+/* The reasons are the answer. */
+static int explain(struct session *s, struct request *r, struct str named, struct err *e)
 {
-	struct request *r = request_new(life, attrs);
-	struct str named = policy_get(attrs, "restrictions");
-	bool plain = !s->trusted || named.n == 0, explain = s->trusted && policy_get(attrs, "explain").n > 0;
+	struct policy_request answer = { .count = 0 };
+	struct ruleset *rules = ruleset_get(named);
+	const char *allowed;
+	struct outcome out;
+
+	r->dry = true;
+	r->trace = arena_alloc(r->life, sizeof *r->trace);
+	allowed = allow_reason(r);
+	if (named.n > 0 || allowed != NULL) {
+		decide(r, rules, &out);
+		shadow_try(r, rules, &out);
+	} else {
+		explain_lists(r, &out);
+	}
+	if (out.by != NULL)
+		policy_add(&answer, "by", str_z(out.by->name));
+	fill_answer(r, &out, &answer);
+	ruleset_unref(rules);
+	return policy_send_answer(s->io, &answer, deadline_in(SEND_MS), e);
+}
+
+/* The answer to one request, and what is tried behind it. */
+static int serve_request(struct session *s, struct request *r, struct str named, struct err *e)
+{
+	bool plain = !s->trusted || named.n == 0;
 	struct ruleset *rules = ruleset_get(plain ? settings.restrictions : named);
 	struct policy_request answer = { .count = 0 };
 	struct outcome out;
 	int rc;
 
-	if (explain)
-		want_reasons(r);
 	decide(r, rules, &out);
-	if (explain)
-		shadow_try(r, rules, &out);
-	if (plain && !explain)
+	if (plain)
 		fill_plain_answer(r, &out, &answer);
 	else
 		fill_answer(r, &out, &answer);
 	rc = policy_send_answer(s->io, &answer, deadline_in(SEND_MS), e);
-	if (!explain)
-		shadow_try(r, rules, &out);
+	shadow_try(r, rules, &out);
 	ruleset_unref(rules);
+	return rc;
+}
+
+/* The request's memory is given back when the last check that still works on it is done. */
+static int answer_request(struct session *s, struct arena *life, const struct policy_request *attrs, struct err *e)
+{
+	struct request *r = request_new(life, attrs);
+	struct str named = policy_get(attrs, "restrictions");
+	bool asked_why = s->trusted && policy_get(attrs, "explain").n > 0;
+	int rc = asked_why ? explain(s, r, named, e) : serve_request(s, r, named, e);
+
 	request_unref(r);
 	return rc;
 }
@@ -203,6 +226,11 @@ static int one_turn(struct session *s, struct err *e)
 	if (rc != 0) {
 		arena_free(life);
 		return service_draining() ? 1 : rc;
+	}
+	if (s->trusted && admin_order(policy_get(&attrs, "request")) != NULL) {
+		rc = admin_serve(s->io, life, admin_order(policy_get(&attrs, "request")), &attrs, e);
+		arena_free(life);
+		return rc;
 	}
 	return answer_request(s, life, &attrs, e);
 }

@@ -5,6 +5,7 @@
 
 #include "lib/base/log.h"
 #include "lib/net/fiber.h"
+#include "policyd/text.h"
 
 #define TRIALS_MAX 1000 /* at work in this process; more are not tried */
 #define TEXT_MAX 200 /* of one thing in the log line */
@@ -52,26 +53,10 @@ void shadow_eval(const struct rule *rule, struct request *r, struct verdict *v)
 	(void)v;
 }
 
-/* What an action comes to. */
-static const char *kind_of(struct str action)
-{
-	static const struct {
-		const char *word, *kind;
-	} kinds[] = { { "OK", "permit" }, { "RELAY", "permit" }, { "PERMIT", "permit" }, { "DUNNO", "go on" }, { "PREPEND", "go on" },
-		{ "INFO", "go on" }, { "WARN", "go on" }, { "REJECT", "reject" }, { "DEFER", "defer" }, { "DEFER_IF_PERMIT", "defer" },
-		{ "DEFER_IF_REJECT", "go on" } };
-	struct str word = str_word(&action, " \t");
-
-	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-		if (str_eqiz(word, kinds[i].word))
-			return kinds[i].kind;
-	return word.n == 3 && word.p[0] == '5' ? "reject" : word.n == 3 && word.p[0] == '4' ? "defer" : "other";
-}
-
 static void report(const struct trial *t, const struct outcome *out)
 {
 	struct request *r = t->request;
-	const char *did = kind_of(t->did), *would = kind_of(out->verdict.action);
+	const char *did = text_action_kind(t->did), *would = text_action_kind(out->verdict.action);
 	const char *by = out->by == NULL ? "nothing" : out->by->name;
 
 	if (r->trace != NULL)

@@ -1,5 +1,5 @@
 /* policyd/store.c - the two levels of memory: an LRU in this process, Redis behind it. */
-#include "policyd/store.h"
+#include "policyd/store_parts.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -11,12 +11,7 @@
 #define TAG_MAX 320 /* octets of a value in a key: an address */
 #define CACHE_VALUE_MAX 2048 /* octets; longer ones are not worth a place */
 
-/* The process's memory. */
-static struct {
-	struct redis *redis; /* NULL: none configured */
-	struct lru *cache, *greylist, *rates;
-	bool warned; /* that shared state is only this process's */
-} store;
+struct store store;
 
 int store_init(const struct conf *c, struct err *e)
 {
@@ -28,7 +23,7 @@ int store_init(const struct conf *c, struct err *e)
 	return redis_configured(c, &store.redis, e);
 }
 
-static struct str full_key(struct arena *a, struct str key)
+struct str store_full_key(struct arena *a, struct str key)
 {
 	return arena_printf(a, "%.*s%.*s", STRF(settings.key_prefix), STRF(key));
 }
@@ -45,7 +40,7 @@ bool store_cache_get(struct arena *a, struct str key, struct str *value)
 	struct buf found = { 0 };
 	struct redis_value v;
 	struct err e = ERR_INIT;
-	struct str words[] = { STR_INIT("GET"), full_key(a, key) };
+	struct str words[] = { STR_INIT("GET"), store_full_key(a, key) };
 	bool known = lru_get(store.cache, key, &found);
 
 	if (known)
@@ -61,7 +56,7 @@ void store_cache_put(struct arena *a, struct str key, struct str value, uint32_t
 {
 	struct redis_value v;
 	struct err e = ERR_INIT;
-	struct str words[] = { STR_INIT("SET"), full_key(a, key), value, STR_INIT("EX"), arena_printf(a, "%u", seconds) };
+	struct str words[] = { STR_INIT("SET"), store_full_key(a, key), value, STR_INIT("EX"), arena_printf(a, "%u", seconds) };
 
 	if (seconds == 0 || value.n > CACHE_VALUE_MAX)
 		return;
@@ -87,8 +82,7 @@ static struct str number(struct arena *a, int64_t n)
 	return arena_printf(a, "%lld", (long long)n);
 }
 
-/* Who has passed passes for a while without Redis being asked. */
-static struct str known_key(struct arena *a, struct str triplet)
+struct str store_known_key(struct arena *a, struct str triplet)
 {
 	return arena_printf(a, "known:%.*s", STRF(triplet));
 }
@@ -96,7 +90,7 @@ static struct str known_key(struct arena *a, struct str triplet)
 static int greylist_in_redis(
 	struct arena *a, const struct store_greylist_keys *keys, const struct greylist_times *t, struct greylist_answer *out, struct err *e)
 {
-	struct str words[] = { full_key(a, keys->triplet), full_key(a, keys->net), number(a, t->delay_s), number(a, t->window_s),
+	struct str words[] = { store_full_key(a, keys->triplet), store_full_key(a, keys->net), number(a, t->delay_s), number(a, t->window_s),
 		number(a, t->lifetime_s), number(a, t->auto_allow), t->dry ? STR("1") : STR("0") };
 	struct redis_value v;
 
@@ -111,7 +105,7 @@ static int greylist_in_redis(
 int store_greylist(struct arena *a, const struct store_greylist_keys *keys, const struct greylist_times *t, bool local,
 	struct greylist_answer *out, struct err *e)
 {
-	struct str known = known_key(a, keys->triplet);
+	struct str known = store_known_key(a, keys->triplet);
 
 	if (store.redis != NULL && lru_get(store.cache, known, NULL)) {
 		*out = (struct greylist_answer){ GREYLIST_KNOWN, 0 };
@@ -151,8 +145,8 @@ static int rate_in_redis(struct arena *a, const struct gcra_item *items, size_t 
 
 	check(count <= STORE_RATE_MAX);
 	for (size_t i = 0; i < count; i++) {
-		words[n++] = full_key(a, items[i].key);
-		words[n++] = full_key(a, items[i].once.n > 0 ? items[i].once : items[i].key);
+		words[n++] = store_full_key(a, items[i].key);
+		words[n++] = store_full_key(a, items[i].once.n > 0 ? items[i].once : items[i].key);
 	}
 	words[n++] = dry ? STR("1") : STR("0");
 	for (size_t i = 0; i < count; i++) {

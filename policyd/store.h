@@ -28,6 +28,20 @@ struct store_greylist_keys {
 int store_greylist(struct arena *a, const struct store_greylist_keys *keys, const struct greylist_times *t, bool local,
 	struct greylist_answer *out, struct err *e);
 int store_rate(struct arena *a, struct gcra_item *items, size_t count, bool dry, bool local, int *over, int64_t *wait_us, struct err *e);
+/* ---- for operators ---- */
+
+enum store_kind { STORE_GREYLIST, STORE_RATE };
+struct store_entry {
+	struct str key, value;
+	int64_t seconds_left;
+};
+/* Entries whose key begins with prefix, sorted by key, at most max of them, in a. *count: how many; -1 with *e. Suspends, long. */
+int store_list(struct arena *a, enum store_kind kind, struct str prefix, size_t max, struct store_entry **out, size_t *count, struct err *e);
+int store_set(struct arena *a, enum store_kind kind, struct str key, struct str value, int64_t seconds, struct err *e); /* Suspends. */
+int store_forget(struct arena *a, enum store_kind kind, struct str key, struct err *e); /* Suspends. */
+bool store_is_shared(void);
+int64_t store_rate_now(void); /* microseconds on the clock that rates are kept by */
+
 /* A value made fit for a {hash tag} of a key: short, without braces and blanks. */
 struct str store_tag(struct arena *a, struct str value);
 

@@ -51,3 +51,25 @@ struct str text_action(struct arena *a, const char *parameter, const struct text
 	}
 	return action.n == 0 || str_eqiz(action, "none") ? STR("DUNNO") : action;
 }
+
+const char *text_action_kind(struct str action)
+{
+	static const struct {
+		const char *word, *kind;
+	} kinds[] = { { "OK", "permit" }, { "RELAY", "permit" }, { "PERMIT", "permit" }, { "DUNNO", "go on" }, { "PREPEND", "go on" },
+		{ "INFO", "go on" }, { "WARN", "go on" }, { "REJECT", "reject" }, { "DEFER", "defer" }, { "DEFER_IF_PERMIT", "defer" },
+		{ "DEFER_IF_REJECT", "go on" } };
+	struct str word = str_word(&action, " \t");
+
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+		if (str_eqiz(word, kinds[i].word))
+			return kinds[i].kind;
+	return word.n == 3 && word.p[0] == '5' ? "reject" : word.n == 3 && word.p[0] == '4' ? "defer" : "other";
+}
+
+bool text_refuses(struct str action)
+{
+	const char *kind = text_action_kind(action);
+
+	return kind[0] == 'r' || (kind[0] == 'd' && !str_starts(action, STR("DEFER_IF_")));
+}

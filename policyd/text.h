@@ -14,5 +14,8 @@ struct text_var {
 struct str text_action(struct arena *a, const char *parameter, const struct text_var *vars, size_t count);
 /* Same for any template. False with *e: the template is wrong. */
 bool text_expand(struct arena *a, struct str template, const struct text_var *vars, size_t count, struct str *out, struct err *e);
+/* What an access(5) action comes to: "permit", "go on", "defer", "reject" or "other". */
+const char *text_action_kind(struct str action);
+bool text_refuses(struct str action); /* REJECT and its like: nothing behind it is looked at, in no list */
 
 #endif

@@ -80,6 +80,34 @@ void lru_put(struct lru *l, struct str key, struct str value, int64_t seconds)
 	map_put(l->map, key, e);
 }
 
+size_t lru_del(struct lru *l, struct str prefix)
+{
+	size_t count = 0;
+
+	for (struct list *at = l->used.next, *next; at != &l->used; at = next) {
+		struct entry *e = LIST_OWNER(at, struct entry, node);
+
+		next = at->next;
+		if (str_starts(buf_str(&e->key), prefix)) {
+			drop(l, e);
+			count++;
+		}
+	}
+	return count;
+}
+
+void lru_each(struct lru *l, bool (*visit)(void *ctx, struct str key, struct str value, int64_t seconds_left), void *ctx)
+{
+	int64_t now = clock_mono_ms();
+
+	for (struct list *at = l->used.next; at != &l->used; at = at->next) {
+		const struct entry *e = LIST_OWNER(at, struct entry, node);
+
+		if (e->expires > now && !visit(ctx, buf_str(&e->key), buf_str(&e->value), (e->expires - now + 999) / 1000))
+			return;
+	}
+}
+
 size_t lru_count(const struct lru *l)
 {
 	return map_count(l->map);

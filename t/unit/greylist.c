@@ -28,6 +28,10 @@ int main(void)
 	ok(step(l, "b", 1400).state == GREYLIST_WAIT, "another triplet waits for itself");
 	ok(step(l, "b", 1700).state == GREYLIST_PASSED, "passes");
 	ok(step(l, "c", 1701).state == GREYLIST_KNOWN, "two triplets passed: the network passes at once");
+	lru_put(l, STR("net"), STR(GREYLIST_ALLOWED), 100);
+	ok(greylist_in_memory(l, STR("net"), STR("d"), &(struct greylist_times){ .delay_s = 300, .window_s = 10, .lifetime_s = 10 }, 1800).state ==
+			GREYLIST_KNOWN,
+		"a network that the operator allowed passes, however many did before");
 	lru_free(l);
 
 	l = lru_new(100);

@@ -43,18 +43,22 @@ bool running_wait_end(struct tool *t, int64_t ms);
 
 /* Verbs: argv[0] is the verb. Each returns the exit status. */
 int verb_alias(struct tool *t, int argc, char **argv);
+int verb_ask(struct tool *t, int argc, char **argv);
 int verb_cat(struct tool *t, int argc, char **argv);
 int verb_check(struct tool *t, int argc, char **argv);
 int verb_config(struct tool *t, int argc, char **argv);
 int verb_dkim(struct tool *t, int argc, char **argv);
 int verb_dmarc(struct tool *t, int argc, char **argv);
 int verb_flush(struct tool *t, int argc, char **argv);
+int verb_greylist(struct tool *t, int argc, char **argv);
 int verb_import(struct tool *t, int argc, char **argv);
 int verb_man(struct tool *t, int argc, char **argv);
 int verb_map(struct tool *t, int argc, char **argv);
 int verb_queue(struct tool *t, int argc, char **argv);
+int verb_rate(struct tool *t, int argc, char **argv);
 int verb_reload(struct tool *t, int argc, char **argv);
 int verb_sendmail(struct tool *t, int argc, char **argv);
+int verb_shadow(struct tool *t, int argc, char **argv);
 int verb_start(struct tool *t, int argc, char **argv);
 int verb_status(struct tool *t, int argc, char **argv);
 int verb_stop(struct tool *t, int argc, char **argv);
