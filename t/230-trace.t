@@ -10,6 +10,7 @@ use File::Basename qw(dirname);
 use Test::More;
 
 use lib dirname(abs_path(__FILE__)) . '/lib';
+use Gatepost::Certs;
 use Gatepost::MilterServer qw(packet add change insert LEADSPC NR_ALL NO_ALL RCPT_REJ CAN_SKIP);
 use Gatepost::Postfix;
 use Gatepost::Process qw(slurp spew);
@@ -25,7 +26,18 @@ my $all    = 'j {daemon_name} {daemon_addr} v _ i {client_addr} {client_name} {c
 my $message = "From: Ann <ann\@far.test>\nTo: bob\@relay.test\nSubject:no blank\nX-Fold:  two\n\tlines\n\n.dot\nbody\n";
 my $r       = \&packet;
 
-# name, the filter's script, what the client does: a list of commands, or a message (a reference) to be sent as content.
+my $certs = Gatepost::Certs->new;
+$certs->make('mx.gate.test');
+$certs->make('known.test');
+$certs->make('stranger.test', by => 'self');
+
+# STARTTLS, with a certificate or without.
+sub starttls {
+    my ($name) = @_;
+    return sub { $_[0]->starttls(silent => 1, $name ? (SSL_use_cert => 1, SSL_cert_file => $certs->file("$name.crt"), SSL_key_file => $certs->file("$name.key")) : ()) };
+}
+
+# name, the filter's script, what the client does: a list of commands, of messages (references) to be sent as content, or of code.
 my @plain    = ('EHLO cli.test', 'MAIL FROM:<ann@far.test>', 'RCPT TO:<bob@relay.test>', 'DATA', \$message);
 my @sessions = (
     [ 'plain', {}, @plain, 'QUIT' ],
@@ -78,6 +90,11 @@ my @sessions = (
     [ 'closes at a header', { on => { L => 'CLOSE' } }, @plain, @plain[ 1 .. 4 ], 'QUIT' ],
     [ 'another client', {}, 'XCLIENT NAME=mail.far.test ADDR=192.0.2.77 PORT=1234 HELO=x.test', @plain, 'QUIT' ],
     [ 'a client with IPv6', {}, 'XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::77 PORT=99', @plain, 'QUIT' ],
+    [ 'STARTTLS', {}, 'EHLO cli.test', starttls(), @plain, 'QUIT' ],
+    [ 'STARTTLS in a transaction', {}, @plain[ 0 .. 2 ], starttls(), @plain, 'QUIT' ],
+    [ 'a known certificate', {}, 'EHLO cli.test', starttls('known.test'), @plain, 'QUIT' ],
+    [ 'an unknown certificate', {}, 'EHLO cli.test', starttls('stranger.test'), @plain, 'QUIT' ],
+    [ 'a login', {}, 'XCLIENT LOGIN=joe', 'EHLO cli.test', 'MAIL FROM:<ann@far.test> AUTH=ann@far.test', @plain[ 2 .. 4 ], 'QUIT' ],
     [ 'BDAT', {}, @plain[ 0 .. 2 ], [ 'BDAT 20', "Subject: x\r\n\r\nhello " ], [ 'BDAT 7 LAST', "world\r\n" ], 'QUIT' ],
     [ 'sendmail', {}, { from => 'ann@far.test', to => ['bob@relay.test'] } ],
     [ 'sendmail, null sender', {}, { from => '<>', to => [ 'bob@relay.test', 'Carl@relay.test' ] } ],
@@ -108,7 +125,9 @@ sub run_session {
         }
         $c //= $mta->smtp(silent => 1, patience => 20);
         $c->reply unless $c->{greeted}++;
-        if (ref $step eq 'SCALAR') {
+        if (ref $step eq 'CODE') {
+            $step->($c);
+        } elsif (ref $step eq 'SCALAR') {
             $c->send_raw($$step =~ s/\n/\r\n/gr =~ s/^\./../mgr . ".\r\n")->reply;
         } elsif (ref $step) {
             $c->send_raw("$step->[0]\r\n$step->[1]")->reply;
@@ -138,10 +157,12 @@ sub run_all {
     my $filter = Gatepost::MilterServer->new;
     my $mta    = $class->new(sink => $sink->port, quiet => 1, main_cf => {
         smtpd_milters => $filter->endpoint, non_smtpd_milters => $filter->endpoint, milter_macro_defaults => '{given}=value',
-        relay_recipient_maps => '', inet_protocols => 'all', smtputf8_enable => 'yes', smtpd_relay_restrictions => 'permit_mynetworks, reject_unauth_destination',
+        smtpd_tls_security_level => 'may', smtpd_tls_chain_files => $certs->file('mx.gate.test.pem'), smtpd_tls_CAfile => $certs->file('ca.crt'),
+        smtpd_tls_ask_ccert => 'yes', smtpd_sasl_auth_enable => 'yes', relay_recipient_maps => '', inet_protocols => 'all', smtputf8_enable => 'yes', smtpd_relay_restrictions => 'permit_mynetworks, reject_unauth_destination',
         map { ("milter_${_}_macros" => $all) } qw(connect helo mail rcpt data end_of_header end_of_data unknown_command),
     })->start;
     my %records;
+    $filter->records(1); # of the one who looked whether the port is open
     for my $session (@sessions) {
         my ($name, $script, @steps) = @$session;
         $filter->script(%$script);

@@ -15,11 +15,16 @@ enum { FLAG_HELO = 1, FLAG_MAIL = 2, FLAG_DISCARDED = 4 };
 static const enum milter_stage content_stages[] = { MILTER_EOH, MILTER_EOM };
 #define CONTENT_STAGES (sizeof content_stages / sizeof *content_stages)
 
-/* Filters do not get these at the content stages, as they know it from Postfix; of mail that came without SMTP they do. */
-static bool envelope_only(struct str name)
+/* What there is to know at the content stages, as filters know it from Postfix; the rest belongs to the envelope. */
+static bool for_content(struct str name)
 {
-	return str_starts(name, STR("mail_")) || str_starts(name, STR("rcpt_")) || str_eqz(name, "client_connections") ||
-	       str_eqz(name, "client_resolve");
+	static const char *const names[] = { "_", "auth_authen", "auth_author", "auth_type", "client_addr", "client_name", "client_port",
+		"client_ptr", "daemon_addr", "daemon_name", "daemon_port", "i", "j", "v" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (str_eqz(name, names[i]))
+			return true;
+	return false;
 }
 
 /* Values of the macros in list. With duplicates when filters ask for the same: lists are short. */
@@ -31,7 +36,7 @@ static size_t put_values(struct milter_session *s, const char *list, struct buf 
 	for (word = macro_word(&rest); word.n > 0; word = macro_word(&rest)) {
 		struct str value;
 
-		if (envelope_only(word) || !macro_value(s, word, &value))
+		if (!for_content(word) || !macro_value(s, word, &value))
 			continue;
 		packet_str(out, word);
 		packet_str(out, value);

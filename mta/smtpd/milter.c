@@ -173,6 +173,17 @@ static bool macro_cipher_bits(struct session *s, struct str *value)
 	return stream_tls(s->io) != NULL && given(value, scratch_number(s, tls_cipher_bits(stream_tls(s->io), NULL)));
 }
 
+/* Names in a certificate that nobody vouches for are the client's own words. */
+static bool macro_cert_subject(struct session *s, struct str *value)
+{
+	return s->ccert.trusted && given(value, s->ccert.subject);
+}
+
+static bool macro_cert_issuer(struct session *s, struct str *value)
+{
+	return s->ccert.trusted && given(value, s->ccert.issuer);
+}
+
 static const struct macro_row {
 	const char *name;
 	bool (*value)(struct session *s, struct str *value); /* false: does not exist */
@@ -181,6 +192,8 @@ static const struct macro_row {
 	{ "auth_authen", macro_auth_authen },
 	{ "auth_author", macro_auth_author },
 	{ "auth_type", macro_auth_type },
+	{ "cert_issuer", macro_cert_issuer },
+	{ "cert_subject", macro_cert_subject },
 	{ "cipher", macro_cipher },
 	{ "cipher_bits", macro_cipher_bits },
 	{ "client_addr", macro_client_addr },
