@@ -5,10 +5,22 @@
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/net/tls.h"
+#include "lib/service/service.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+
+#define TOO_MANY "Error: too many new TLS sessions from %.*s"
+
+/* Handshakes cost more than anything else that a stranger can ask for. */
+static bool too_many_sessions(struct session *s, const char *what)
+{
+	if (s->exempt || !limit_tls_reached(s))
+		return false;
+	log_warn("Refusing %s request from %.*s for service %s", what, STRF(s->client.namaddr), service_name());
+	return true;
+}
 
 /* 0, or -1 when it was answered. */
 static int may_start(struct session *s, struct str args)
@@ -21,9 +33,7 @@ static int may_start(struct session *s, struct str args)
 		return session_reply(s, CODE(502, 5, 5, 1), "Error: command not implemented");
 	if (stream_tls(s->io) != NULL)
 		return session_reply(s, CODE(554, 5, 5, 1), "Error: TLS already active");
-	if (!s->exempt && !limit_tls(s))
-		return session_reply(s, CODE(454, 4, 7, 0), "Error: too many new TLS sessions from %.*s", STRF(s->client.addr));
-	return 0;
+	return too_many_sessions(s, "STARTTLS") ? session_reply(s, CODE(454, 4, 7, 0), TOO_MANY, STRF(s->client.namaddr)) : 0;
 }
 
 static struct str keep(struct session *s, struct buf *b)
@@ -77,6 +87,8 @@ int session_handshake(struct session *s, bool wrapped)
 	int64_t by = deadline_in(cf.starttls_timeout_ms);
 	struct err e = ERR_INIT;
 
+	if (wrapped && too_many_sessions(s, "TLS service"))
+		return -1;
 	if (cf.tls_loglevel > 1)
 		log_info("setting up TLS connection from %.*s", STRF(s->client.namaddr));
 	if ((wrapped ? tls_accept_wrapped(s->io, cf.tls, by, &e) : tls_accept(s->io, cf.tls, by, &e)) < 0) {
@@ -88,6 +100,8 @@ int session_handshake(struct session *s, bool wrapped)
 	take_certificate(s, stream_tls(s->io));
 	if (cf.tls_loglevel > 0)
 		log_handshake(s, stream_tls(s->io));
+	if (!s->exempt && !tls_resumed(stream_tls(s->io)) && !limit_tls(s))
+		return session_reply(s, CODE(421, 4, 7, 0), "%s " TOO_MANY, cf.myhostname, STRF(s->client.namaddr));
 	return require_certificate(s);
 }
 

@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/ip.h"
+#include "mta/smtpd/limit_fleet.h"
 #include "mta/smtpd/settings.h"
 
 #define PARTS 32     /* workers that can count together */
@@ -236,13 +237,14 @@ bool limit_room_wanted(int64_t within_ms)
 
 static const struct limit_row {
 	const int64_t *limit;
-	const char *what; /* as Postfix's anvil clients log it */
+	const char *what;  /* as Postfix's anvil clients log it */
+	const char *fleet; /* in keys of Redis */
 } limit_rows[EVENTS] = {
-	[EVENT_CONNECT] = { &cf.conn_rate_limit, "Connection rate" },
-	[EVENT_MAIL] = { &cf.mail_rate_limit, "Message delivery request rate" },
-	[EVENT_RCPT] = { &cf.rcpt_rate_limit, "Recipient address rate" },
-	[EVENT_TLS] = { &cf.tls_rate_limit, "New TLS session rate" },
-	[EVENT_AUTH] = { &cf.auth_rate_limit, "AUTH command rate" },
+	[EVENT_CONNECT] = { &cf.conn_rate_limit, "Connection rate", "connect" },
+	[EVENT_MAIL] = { &cf.mail_rate_limit, "Message delivery request rate", "mail" },
+	[EVENT_RCPT] = { &cf.rcpt_rate_limit, "Recipient address rate", "rcpt" },
+	[EVENT_TLS] = { &cf.tls_rate_limit, "New TLS session rate", "tls" },
+	[EVENT_AUTH] = { &cf.auth_rate_limit, "AUTH command rate", "auth" },
 };
 
 static bool exceeded(const struct session *s, const char *what, uint64_t n, int64_t limit)
@@ -263,6 +265,12 @@ static struct entry *entry_for(uint64_t key)
 	return e;
 }
 
+/* What the gateway counted, and what the fleet did; the fleet's may not be known. */
+static uint64_t larger(uint64_t own, uint64_t fleet)
+{
+	return own > fleet ? own : fleet;
+}
+
 static bool count_event(struct session *s, enum event what)
 {
 	const struct limit_row *row = &limit_rows[what];
@@ -275,8 +283,9 @@ static bool count_event(struct session *s, enum event what)
 	e = entry_for(key);
 	if (e != NULL)
 		e->counts[what]++;
-	return !exceeded(s, row->what, total(key, what, false), *row->limit);
+	return !exceeded(s, row->what, larger(total(key, what, false), fleet_count(row->fleet, key)), *row->limit);
 }
+
 
 bool limit_connect(struct session *s)
 {
@@ -292,7 +301,7 @@ bool limit_connect(struct session *s)
 			s->limits_counted = true;
 			s->limit_key = key;
 		}
-		if (exceeded(s, "Connection concurrency", total(key, EVENT_CONNECT, true), limit))
+		if (exceeded(s, "Connection concurrency", larger(total(key, EVENT_CONNECT, true), fleet_connect(key, &s->fleet_number)), limit))
 			return false;
 	}
 	return count_event(s, EVENT_CONNECT);
@@ -309,6 +318,8 @@ void limit_disconnect(struct session *s)
 
 	if (e != NULL && e->connections > 0)
 		e->connections--;
+	if (s->limits_counted)
+		fleet_disconnect(s->limit_key, s->fleet_number);
 	s->limits_counted = false;
 }
 
@@ -320,6 +331,14 @@ bool limit_mail(struct session *s)
 bool limit_rcpt(struct session *s)
 {
 	return count_event(s, EVENT_RCPT);
+}
+
+bool limit_tls_reached(struct session *s)
+{
+	int64_t limit = cf.tls_rate_limit;
+	uint64_t key = limit_client_key(s);
+
+	return limit > 0 && larger(total(key, EVENT_TLS, false), fleet_look(limit_rows[EVENT_TLS].fleet, key)) > (uint64_t)limit;
 }
 
 bool limit_tls(struct session *s)

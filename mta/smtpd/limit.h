@@ -1,7 +1,8 @@
 /* mta/smtpd/limit.h - how much one client may do: connections at once, and events per anvil_rate_time_unit.
  *
  * The workers of a service count together in one small file below pid/, mapped by all of them: each worker writes its own part only,
- * and adds up everybody's. A part whose worker is gone does not count. Without the file each worker counts for itself.
+ * and adds up everybody's. A part whose worker is gone does not count. Without the file each worker counts for itself. With
+ * smtpd_client_limits_shared the gateways of a fleet count together as well (limit_fleet.h).
  */
 #ifndef GATEPOST_MTA_SMTPD_LIMIT_H
 #define GATEPOST_MTA_SMTPD_LIMIT_H
@@ -24,13 +25,14 @@ int64_t limit_full_ago(void);
 void limit_want_room(void);
 bool limit_room_wanted(int64_t within_ms);
 
-/* All return false, having logged, when the client is over its limit. An exempt client is not asked about. */
+/* All return false, having logged, when the client is over its limit. An exempt client is not asked about. Suspend. */
 bool limit_connect(struct session *s);
 void limit_disconnect(struct session *s);
 uint64_t limit_connections(const struct session *s); /* of this client now; 0: they are not counted */
 bool limit_mail(struct session *s);
 bool limit_rcpt(struct session *s);
-bool limit_tls(struct session *s);
+bool limit_tls(struct session *s); /* a session that was not resumed */
+bool limit_tls_reached(struct session *s); /* over the limit already: no further handshake; not logged */
 bool limit_auth(struct session *s);
 
 #endif

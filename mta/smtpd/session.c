@@ -222,7 +222,6 @@ int session_greet(struct session *s)
 static bool within_limits(struct session *s)
 {
 	s->xforward_allowed = client_listed(s, cf.xforward_hosts);
-	s->exempt = client_listed(s, cf.xclient_hosts) || client_listed(s, cf.limit_exempt);
 	if (s->exempt || s->limits_checked || limit_connect(s))
 		return true;
 	metric_count(METRIC_SMTPD_CONNECTIONS, "limited", NULL, NULL);
@@ -506,6 +505,7 @@ static bool talks_first(struct session *s)
 
 static void converse(struct session *s)
 {
+	s->exempt = client_listed(s, cf.xclient_hosts) || client_listed(s, cf.limit_exempt);
 	if (cf.tls_wrappermode && session_handshake(s, true) < 0)
 		return;
 	if (!within_limits(s))

@@ -133,7 +133,7 @@ struct session {
 	bool early_judged;                      /* speaking before the greeting was judged */
 	bool bad_pipelining, pipelining_logged, bare_lf_seen;
 	bool local_rewrite, limits_counted;
-	uint64_t limit_key;
+	uint64_t limit_key, fleet_number;
 	struct list crowd; /* sessions that were let in; crowd.c */
 	struct holder *holder;
 	bool in_crowd, evicted; /* evicted: to end, because others have no room */

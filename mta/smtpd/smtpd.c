@@ -9,6 +9,7 @@
 #include "mta/smtpd/crowd.h"
 #include "mta/smtpd/early.h"
 #include "mta/smtpd/limit.h"
+#include "mta/smtpd/limit_fleet.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
 #include "mta/smtpd/verify.h"
@@ -21,6 +22,7 @@ static void init(const struct conf *c)
 	crowd_init();
 	if (!service_testing())
 		limit_init(service_name());
+	fleet_init(c, service_name());
 }
 
 static void start(const struct conf *c)

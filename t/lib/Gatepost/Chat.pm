@@ -1,6 +1,6 @@
 package Gatepost::Chat;
 
-# An SMTP client that says what the test says and gives back what the server answers. from: the loopback address it comes from.
+# An SMTP client that says what the test says and gives back what the server answers. from, to: loopback addresses.
 use strict;
 use warnings;
 use IO::Select;
@@ -8,7 +8,7 @@ use IO::Socket::INET;
 
 sub new {
     my ($class, $port, %given) = @_;
-    my $sock = IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port, Timeout => 10, LocalAddr => $given{from} // '127.0.0.1')
+    my $sock = IO::Socket::INET->new(PeerAddr => $given{to} // '127.0.0.1', PeerPort => $port, Timeout => 10, LocalAddr => $given{from} // '127.0.0.1')
         or die "connect to port $port: $!";
     my $self = bless { sock => $sock, in => '', patience => $given{patience} // 20 }, $class;
     $self->{greeting} = $self->reply unless $given{silent};
