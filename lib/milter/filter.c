@@ -30,11 +30,11 @@ static void refuse(struct verdict *v, enum milter_verdict kind, struct code code
 	*v = (struct verdict){ .kind = kind, .code = code, .text = text };
 }
 
-static void replycode(struct filter *f, struct str text, struct verdict *v)
+static void replycode(struct filter *f, const struct event *ev, struct str text, struct verdict *v)
 {
 	buf_clear(&f->text);
 	if (!reply_text_parse(text, &v->code, &f->text)) {
-		log_warn("milter %s: malformed reply: %.*s", f->set->endpoint, STRF(text));
+		log_warn("milter %s: malformed reply: %.*s after event %s", f->set->endpoint, STRF(text), ev->name);
 		filter_misconfigured(f);
 		*v = f->standing;
 		return;
@@ -94,7 +94,7 @@ bool filter_final(struct milter_session *s, struct filter *f, const struct event
 		refuse(v, MILTER_HANGUP, CODE(421, 4, 7, 0), STR("Server closing connection"));
 		break;
 	case 'y':
-		replycode(f, r->a, v);
+		replycode(f, ev, r->a, v);
 		if (f->state != FILTER_FAILED)
 			record(f, ev, 'y', v->code);
 		break;

@@ -139,6 +139,7 @@ bool filter_final(struct milter_session *s, struct filter *f, const struct event
 int filter_flush(struct filter *f, const struct event *ev);
 int filter_writev(struct filter *f, const struct event *ev, const struct iovec *iov, int count);
 int filter_read(struct filter *f, const struct event *ev, struct reply *r);
+const char *filter_trouble(const struct filter *f, int result); /* an enum stream_result in the words that log readers know */
 void filter_close(struct filter *f);
 /* Communication failed (or: the filter talks nonsense): close, and let the default action stand. */
 int filter_fail(struct filter *f);

@@ -115,13 +115,17 @@ static const char *limit(const struct filter *f, int result)
 	return f->until > 0 && clock_mono_ms() >= f->until ? " (milter_message_time_limit)" : "";
 }
 
+const char *filter_trouble(const struct filter *f, int result)
+{
+	return result == STREAM_TIMEOUT ? "Connection timed out" : stream_strerror((enum stream_result)result, f->io);
+}
+
 /* ---- writing ---- */
 
 static int write_failed(struct filter *f, const struct event *ev, int result)
 {
 	if (!f->dropped && !f->reused)
-		log_warn("milter %s: can't write %s packet: %s%s", f->set->endpoint, ev->name,
-			stream_strerror((enum stream_result)result, f->io), limit(f, result));
+		log_warn("milter %s: can't write %s packet: %s%s", f->set->endpoint, ev->name, filter_trouble(f, result), limit(f, result));
 	return filter_fail(f);
 }
 
@@ -151,8 +155,8 @@ int filter_flush(struct filter *f, const struct event *ev)
 static int read_failed(struct filter *f, const struct event *ev, const char *what, int result)
 {
 	if (!f->dropped && !f->reused)
-		log_warn("milter %s: can't read %s reply packet %s: %s%s", f->set->endpoint, ev->name, what,
-			stream_strerror((enum stream_result)result, f->io), limit(f, result));
+		log_warn("milter %s: can't read %s reply packet %s: %s%s", f->set->endpoint, ev->name, what, filter_trouble(f, result),
+			limit(f, result));
 	return filter_fail(f);
 }
 
@@ -169,30 +173,42 @@ static int unexpected(struct filter *f, const struct event *ev, char command)
 	return filter_fail(f);
 }
 
+static int bad_length(struct filter *f, const struct event *ev, const unsigned char *head)
+{
+	log_warn("milter %s: unreasonable packet length: %u > %u after event %s", f->set->endpoint, packet_length(head), PACKET_REPLY_MAX,
+		ev->name);
+	return filter_fail(f);
+}
+
+static int read_payload(struct filter *f, size_t n, char *command, int64_t deadline)
+{
+	int result = stream_read_full(f->io, command, 1, deadline);
+
+	if (result < 0)
+		return result;
+	buf_clear(&f->in);
+	buf_reserve(&f->in, n);
+	result = n > 0 ? stream_read_full(f->io, f->in.p, n, deadline) : 0;
+	f->in.n = result == 0 ? n : 0;
+	return result;
+}
+
 static int read_packet(struct filter *f, const struct event *ev, char *command)
 {
 	int64_t deadline = event_deadline(f, ev), began = clock_mono_us();
 	unsigned char head[PACKET_HEAD] = { 0 };
+	const char *part = "header";
 	size_t n;
 	int result = stream_read_full(f->io, head, 4, deadline);
 
-	charge(f, began);
-	if (result < 0)
-		return read_failed(f, ev, "header", result);
-	if (!packet_head_parse(head, &n, command)) {
-		log_warn("milter %s: unreasonable packet length: %u > %u", f->set->endpoint, packet_length(head), PACKET_REPLY_MAX);
-		return filter_fail(f);
-	}
-	result = stream_read_full(f->io, command, 1, deadline);
+	if (result == 0 && !packet_head_parse(head, &n, command))
+		return bad_length(f, ev, head);
 	if (result == 0) {
-		buf_clear(&f->in);
-		buf_reserve(&f->in, n);
-		result = n > 0 ? stream_read_full(f->io, f->in.p, n, deadline) : 0;
+		part = "data";
+		result = read_payload(f, n, command, deadline);
 	}
-	if (result < 0)
-		return read_failed(f, ev, "data", result);
-	f->in.n = n;
-	return 0;
+	charge(f, began);
+	return result < 0 ? read_failed(f, ev, part, result) : 0;
 }
 
 int filter_read(struct filter *f, const struct event *ev, struct reply *r)

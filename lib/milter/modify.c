@@ -307,7 +307,7 @@ static void bad_header(struct filter *f, const char *what, const struct reply *r
 	struct buf name = { 0 };
 
 	buf_add_safe(&name, r->a);
-	log_warn("milter %s: bad %s: header name \"%.*s\", index %d", f->set->endpoint, what, STRF(name), (int)r->index);
+	log_warn("milter %s: bad %s: header name \"%.*s\", index %d after event SMFIC_BODYEOB", f->set->endpoint, what, STRF(name), (int)r->index);
 	buf_done(&name);
 	filter_misconfigured(f);
 }
@@ -327,7 +327,7 @@ static void check_body(struct modifier *mod, struct filter *f, const struct repl
 	struct err e = ERR_INIT;
 
 	if (mod->replaces && mod->last != 'b') {
-		log_warn("milter %s: body replacement requests can't be mixed with other requests", f->set->endpoint);
+		log_warn("milter %s: body replacement requests can't be mixed with other requests after event SMFIC_BODYEOB", f->set->endpoint);
 		filter_misconfigured(f);
 		return;
 	}

@@ -83,8 +83,7 @@ static int read_options(struct milter_session *s, struct filter *f)
 	}
 	f->wait_us += clock_mono_us() - began;
 	if (r < 0) {
-		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint,
-			stream_strerror((enum stream_result)r, f->io));
+		log_warn("milter %s: can't read SMFIC_OPTNEG reply packet header: %s", f->set->endpoint, filter_trouble(f, r));
 		return filter_fail(f);
 	}
 	if (!optneg_parse(str_n(f->in.p, n), &o)) {
@@ -92,6 +91,15 @@ static int read_options(struct milter_session *s, struct filter *f)
 		return filter_fail(f);
 	}
 	return take_options(s, f, &o);
+}
+
+/* "connect to h:1: Connection refused": the line begins with that already. */
+static struct str reason(const struct err *e)
+{
+	struct str text = str_z(e->text);
+	ptrdiff_t at = str_starts(text, STR("connect to ")) ? str_find(text, STR(": ")) : -1;
+
+	return at < 0 ? text : str_skip(text, (size_t)at + 2);
 }
 
 int filter_connect(struct milter_session *s, struct filter *f)
@@ -106,7 +114,9 @@ int filter_connect(struct milter_session *s, struct filter *f)
 	f->io = reuse_connect(f, s->life, deadline_in(f->set->connect_ms), &e);
 	f->wait_us = clock_mono_us() - began;
 	if (f->io == NULL) {
-		log_warn("connect to Milter service %s: %s", f->set->endpoint, e.text);
+		struct str why = reason(&e);
+
+		log_warn("connect to Milter service %s: %.*s", f->set->endpoint, STRF(why));
 		return filter_fail(f);
 	}
 	if (f->reused) {
