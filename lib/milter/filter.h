@@ -93,6 +93,7 @@ struct filter {
 	char said; /* last verdict, by reply; '!' failed, 'x' cut short; 0: none yet */
 	struct code said_code;
 	char said_at; /* command it was the answer to */
+	char telling; /* command under way */
 	struct buf changed; /* "+X-A,body" */
 };
 
@@ -119,7 +120,7 @@ struct event { /* one command of the protocol */
 	bool whole_session; /* a verdict counts for the session */
 };
 
-extern const struct event event_connect, event_helo, event_mail, event_rcpt, event_data, event_unknown, event_header, event_eoh, event_body,
+extern const struct event event_negotiate, event_connect, event_helo, event_mail, event_rcpt, event_data, event_unknown, event_header, event_eoh, event_body,
 	event_eom;
 
 /* filter.c: one event to one filter, with its macros; *v is its verdict (MILTER_GO_ON when it has none). Suspends. */

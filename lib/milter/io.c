@@ -53,6 +53,7 @@ static int fail(struct filter *f, bool broken)
 	metric_count(METRIC_MILTER_FAILURES, f->set->endpoint, NULL, NULL);
 	endpoint_failed(f->set, f->wait_us);
 	f->said = '!';
+	f->said_at = f->telling;
 	f->state = FILTER_FAILED;
 	f->standing = (struct verdict){ .kind = fail->kind, .hold = fail->hold, .code = broken ? fail->broken : fail->misconfigured };
 	f->standing.text = !broken                    ? STR("Server configuration problem - try again later")
@@ -132,7 +133,10 @@ static int write_failed(struct filter *f, const struct event *ev, int result)
 int filter_writev(struct filter *f, const struct event *ev, const struct iovec *iov, int count)
 {
 	int64_t began = clock_mono_us();
-	int r = stream_writev(f->io, iov, count, event_deadline(f, ev));
+	int r;
+
+	f->telling = ev->command;
+	r = stream_writev(f->io, iov, count, event_deadline(f, ev));
 
 	charge(f, began);
 	if (r < 0)
@@ -199,8 +203,10 @@ static int read_packet(struct filter *f, const struct event *ev, char *command)
 	unsigned char head[PACKET_HEAD] = { 0 };
 	const char *part = "header";
 	size_t n;
-	int result = stream_read_full(f->io, head, 4, deadline);
+	int result;
 
+	f->telling = ev->command;
+	result = stream_read_full(f->io, head, 4, deadline);
 	if (result == 0 && !packet_head_parse(head, &n, command))
 		return bad_length(f, ev, head);
 	if (result == 0) {

@@ -12,7 +12,7 @@ static uint32_t version_bits(unsigned version)
 	return version >= 6 ? 0x1fffff : version >= 4 ? 0x3ff & ~(uint32_t)NR_HEADER : version >= 3 ? 0x17f : 0x7f;
 }
 
-static const struct event event_negotiate = { .command = 'O', .name = "SMFIC_OPTNEG" };
+const struct event event_negotiate = { .command = 'O', .name = "SMFIC_OPTNEG" };
 
 /* Stages as numbered in the negotiation: note that EOM comes before EOH. */
 static const enum milter_stage stage_numbers[] = { MILTER_CONNECT, MILTER_HELO, MILTER_MAIL, MILTER_RCPT, MILTER_DATA, MILTER_EOM,
@@ -109,6 +109,7 @@ int filter_connect(struct milter_session *s, struct filter *f)
 	size_t at;
 
 	f->wait_us = 0;
+	f->telling = event_negotiate.command;
 	if (endpoint_resting(f->set))
 		return filter_fail(f);
 	f->io = reuse_connect(f, s->life, deadline_in(f->set->connect_ms), &e);

@@ -17,7 +17,7 @@ static const struct {
 	{ 'x', "cut-short" },
 };
 
-static const struct event *const events[] = { &event_connect, &event_helo, &event_mail, &event_rcpt, &event_data, &event_unknown,
+static const struct event *const events[] = { &event_negotiate, &event_connect, &event_helo, &event_mail, &event_rcpt, &event_data, &event_unknown,
 	&event_header, &event_eoh, &event_body };
 
 static const char *word_of(const struct filter *f)

@@ -11,8 +11,8 @@ use warnings;
 use Exporter qw(import);
 use File::Temp qw(tempdir);
 use Gatepost::Process qw(finish free_port slurp spew wait_for);
-use IO::Select;
-use IO::Socket::INET;
+use IO::Socket::IP;
+use IO::Socket::UNIX;
 use POSIX ();
 use Storable qw(retrieve store);
 
@@ -26,12 +26,28 @@ sub add    { return packet('h', "$_[0]\0$_[1]\0") }
 sub insert { return packet('i', pack('N', $_[0]) . "$_[1]\0$_[2]\0") }
 sub change { return packet('m', pack('N', $_[0]) . "$_[1]\0$_[2]\0") }
 
+# On a port of its own; at => 'unix': on a socket below dir, at => 'inet6': on ::1.
+sub listener {
+    my ($self, $at) = @_;
+    my $port = free_port();
+    if ($at eq 'unix') {
+        $self->{endpoint} = "unix:$self->{dir}/sock";
+        my $listener = IO::Socket::UNIX->new(Local => "$self->{dir}/sock", Listen => 128);
+        chmod 0777, "$self->{dir}/sock";
+        chmod 0755, $self->{dir};
+        return $listener;
+    }
+    my $host = $at eq 'inet6' ? '::1' : '127.0.0.1';
+    $self->{endpoint} = $at eq 'inet6' ? "inet:[::1]:$port" : "inet:$host:$port";
+    return IO::Socket::IP->new(LocalHost => $host, LocalPort => $port, Listen => 128, ReuseAddr => 1);
+}
+
 sub new {
-    my ($class) = @_;
+    my ($class, %given) = @_;
     my $dir = tempdir('gatepost-filter.XXXXXX', TMPDIR => 1, CLEANUP => 1);
-    my $self = bless { dir => $dir, port => free_port(), seen => 0, owner => $$ }, $class;
+    my $self = bless { dir => $dir, seen => 0, owner => $$ }, $class;
     $self->script;
-    my $listener = IO::Socket::INET->new(LocalAddr => '127.0.0.1', LocalPort => $self->{port}, Listen => 128, ReuseAddr => 1) or die "filter: $!";
+    my $listener = $self->listener($given{at} // 'inet') or die "filter: $!";
     $self->{pid} = fork // die "fork: $!";
     return $self if $self->{pid};
     setpgrp;
@@ -48,13 +64,14 @@ sub new {
     }
 }
 
-sub port     { return $_[0]{port} }
-sub endpoint { return "inet:127.0.0.1:$_[0]{port}" }
+sub endpoint { return $_[0]{endpoint} }
 
 # version, actions, protocol: what it negotiates; lists: [stage number, names] pairs; on: { command => packets, or a list of packets for the
-# first, second ... time, the last of which holds for all that follow }. Packets: 'CLOSE' closes, '' says nothing, [seconds, packets] waits first.
+# first, second ... time, the last of which holds for all that follow }. Packets: 'CLOSE' closes, '' says nothing, [seconds, packets] waits first,
+# { after => filter, told => command, say => packets } waits until that other filter has been told that command.
 sub script {
     my ($self, %spec) = @_;
+    $_->{after} = { dir => $_->{after}{dir} } for grep { ref eq 'HASH' } values %{ $spec{on} };
     store(\%spec, "$self->{dir}/script.new");
     rename "$self->{dir}/script.new", "$self->{dir}/script" or die "script: $!";
 }
@@ -101,9 +118,12 @@ sub answer {
     my ($spec, $command, $nth) = @_;
     my $said = $spec->{on}{$command};
     $said = $said->[ $nth < @$said ? $nth : -1 ] if ref $said eq 'ARRAY' && ref $said->[0] ne '' || ref $said eq 'ARRAY' && $said->[0] !~ /\A[\d.]+\z/;
-    if (ref $said) {
+    if (ref $said eq 'ARRAY') {
         select undef, undef, undef, $said->[0];
         $said = $said->[1];
+    } elsif (ref $said) {
+        wait_for(sub { grep { slurp($_) =~ /^$said->{told}/m } connections($said->{after}) });
+        $said = $said->{say};
     }
     return $said if defined $said;
     return packet('O', pack('NNN', $spec->{version} // 6, $spec->{actions} // 0x1ff, $spec->{protocol} // 0)
