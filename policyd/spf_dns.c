@@ -24,6 +24,7 @@ static struct str shorten(struct str name)
 void spf_dns_ask(struct spf_dns *d, struct str name, enum dns_type type, struct dns_answer *answer)
 {
 	dns_ask(d->a, shorten(name), type, d->deadline, answer);
+	d->too_many_mx |= type == DNS_MX && answer->count > SPF_MX_MAX;
 	if (answer->result == DNS_TEMPFAIL)
 		d->tempfail = true;
 	else if (answer->ttl < d->ttl && answer->result != DNS_BADNAME)

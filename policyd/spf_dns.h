@@ -10,6 +10,7 @@
 #include "lib/net/dns.h"
 
 #define SPF_VOID_MAX 2 /* lookups without an answer, after which the record is a permerror */
+#define SPF_MX_MAX 10 /* hosts of one "mx" term; more are a permerror, wherever the client would stand among them */
 #define SPF_CLIENT_NAMES 10 /* names of the client that are looked at, section 5.5 */
 
 /* libspf2 is never given a stranger's text: terms are put to it about this name, and the hook asks for `target` instead. */
@@ -26,6 +27,7 @@ struct spf_dns {
 	struct str target;
 	enum spf_existence existence;
 	unsigned voids;
+	bool too_many_mx; /* some "mx" term has; reset by the asker */
 	bool tempfail; /* some question had no answer; reset by the asker */
 	uint32_t ttl; /* the shortest of all answers */
 	struct str names[SPF_CLIENT_NAMES]; /* validated names of the client, once asked for */

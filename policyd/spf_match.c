@@ -97,6 +97,7 @@ enum spf_match spf_matcher_ask(struct spf_matcher *m, const struct spf_term *t, 
 	if (response == NULL)
 		return SPF_MATCH_TEMPERROR;
 	m->dns->target = target;
+	m->dns->too_many_mx = false;
 	code = SPF_record_compile(m->server, response, &record, arena_z(m->dns->a, term_text(m, t)));
 	if (code == SPF_E_SUCCESS && record != NULL) {
 		response->spf_record_exp = record; /* the library aborts without */
@@ -106,5 +107,5 @@ enum spf_match spf_matcher_ask(struct spf_matcher *m, const struct spf_term *t, 
 	if (record != NULL)
 		SPF_record_free(record);
 	SPF_response_free(response);
-	return match;
+	return m->dns->too_many_mx ? SPF_MATCH_PERMERROR : match;
 }

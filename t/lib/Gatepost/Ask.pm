@@ -42,8 +42,16 @@ sub ask {
         %{ $self->{usual} },
         %more,
     );
+    local $SIG{PIPE} = 'IGNORE'; # the server may have left
+    my $kept = $self->{io};
+    my $answer = $self->exchange(\%attr);
+    return $kept && !%$answer ? $self->exchange(\%attr) : $answer; # once more on a new connection, as Postfix does
+}
+
+sub exchange {
+    my ($self, $attr) = @_;
     my $io = $self->socket;
-    print $io map({ "$_=$attr{$_}\n" } sort keys %attr), "\n";
+    print $io map({ "$_=$attr->{$_}\n" } sort keys %$attr), "\n";
     $io->flush;
     my %answer;
     while (defined(my $line = <$io>)) {

@@ -77,13 +77,15 @@ sub answer {
         $reply->header->rcode($data);
         return $reply;
     }
+    my $type = $q->qtype;
+    ($type, $data) = (CNAME => $entry->{CNAME}) if !$data && $entry && $entry->{CNAME};
     for my $rdata (@{ $data // [] }) {
-        my %rr = (name => $q->qname, type => $q->qtype, ttl => $self->{ttl});
-        if ($q->qtype eq 'TXT') {
+        my %rr = (name => $q->qname, type => $type, ttl => $self->{ttl});
+        if ($type eq 'TXT') {
             $rr{txtdata} = [ $rdata =~ /(.{1,255})/gs ];
             $reply->push(answer => Net::DNS::RR->new(%rr));
         } else {
-            $reply->push(answer => Net::DNS::RR->new(join ' ', $q->qname . '.', $self->{ttl}, 'IN', $q->qtype, $rdata));
+            $reply->push(answer => Net::DNS::RR->new(join ' ', $q->qname . '.', $self->{ttl}, 'IN', $type, $rdata));
         }
     }
     return $reply;
