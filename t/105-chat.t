@@ -10,6 +10,7 @@ use Gatepost::DNS;
 use Gatepost::Policy;
 use Gatepost::Postfix;
 use Gatepost::Process qw(slurp spew);
+use Gatepost::Sink;
 use Gatepost::Test;
 use Gatepost::Transcript;
 use IO::Socket::INET;
@@ -21,6 +22,9 @@ my @scripts = map { Gatepost::Transcript->load($_) } sort glob "$chat/$wanted.ch
 my @listeners = map { @{ $_->{listeners} } } @scripts;
 my $certs = Gatepost::Certs->new;
 $certs->make('mx.gate.test');
+my @offers = ('8BITMIME', 'DSN', 'SMTPUTF8', 'XFORWARD NAME ADDR PORT PROTO HELO IDENT SOURCE');
+my $yes = Gatepost::Sink->new(ehlo => \@offers, rcpt => { 'no@relay.test' => '550 5.1.1 not here, says the filter', 'bare@relay.test' => '450 later' });
+my $no = Gatepost::Sink->new(ehlo => \@offers, eod => "550-5.7.1 the filter\r\n550 5.7.1 says no");
 my $policy = Gatepost::Policy->new(action => 'REJECT the policy server says no');
 
 my %zone = (
@@ -54,11 +58,11 @@ sub settings {
 # One smtpd for each listener, with its settings.
 sub rows {
     my ($ports, $chroot) = @_;
-    my $policy_server = $policy->endpoint;
+    my %server = (POLICY => $policy->endpoint, FILTER_YES => $yes->port, FILTER_NO => $no->port);
     return join '', map {
         my $l = $_;
         join('', "127.0.0.1:$ports->{$l} inet n - $chroot - 1 smtpd\n",
-            map { "  -o {$_ = " . ($l->{settings}{$_} =~ s/POLICY/$policy_server/gr) . "}\n" } sort keys %{ $l->{settings} });
+            map { "  -o {$_ = " . ($l->{settings}{$_} =~ s/\b(POLICY|FILTER_YES|FILTER_NO)\b/$server{$1}/gr) . "}\n" } sort keys %{ $l->{settings} });
     } @listeners;
 }
 

@@ -102,9 +102,13 @@ static enum verdict refuse_later(struct check *c, const struct action_source *sr
 
 /* ---- what changes the message ---- */
 
-/* There must be a message: not so when client and HELO are judged at once, nor for ETRN and VRFY. */
+/* There must be a message: not so when client and HELO are judged at once, nor for ETRN and VRFY. And it must be us who queue it. */
 static bool has_message(const struct check *c, const struct action_source *src, const char *word)
 {
+	if (*cf.proxy_filter != '\0' && strcmp(word, "PREPEND") != 0) {
+		log_warn("access table %.*s: with smtpd_proxy_filter specified, action %s is unavailable", STRF(src->where), word);
+		return false;
+	}
 	if (strcmp(c->s->where, "MAIL") == 0 || c->s->t.open)
 		return true;
 	log_warn("access table %.*s: with %s the %s action is not available here, ignored", STRF(src->where), c->s->where, word);

@@ -6,6 +6,7 @@
 #include "lib/mail/line.h"
 #include "mta/smtpd/data.h"
 #include "mta/smtpd/milter.h"
+#include "mta/smtpd/proxy_filter.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
 
@@ -28,11 +29,12 @@ static int content_sequence(struct session *s)
 	return session_reply(s, CODE(554, 5, 5, 1), "Error: no valid recipients");
 }
 
+/* 0, or -1 with the reply in s->ruling. */
 static int ask_before_content(struct session *s)
 {
 	if (restrict_data(s) == CHECK_REJECT || session_milter_data(s) < 0)
-		return session_reply_with(s, &s->ruling);
-	return 0;
+		return -1;
+	return proxy_filter_wanted(s) ? proxy_filter_data(s) : 0;
 }
 
 /* The connection broke in the middle of content: nothing to say, nobody to say it to. */
@@ -95,7 +97,7 @@ int cmd_data(struct session *s, struct str args)
 	if (args.n > 0)
 		return session_reply(s, CODE(501, 5, 5, 4), "Syntax: DATA");
 	if (ask_before_content(s) < 0)
-		return -1;
+		return session_reply_with(s, &s->ruling);
 	if (cf.forbid_pipelining && stream_buffered(s->io) > 0)
 		return session_refuse_early(s);
 	c = content_begin(s);
@@ -199,7 +201,7 @@ static int first_chunk(struct session *s, const struct chunk *k)
 		return refuse_chunk(s, k, CODE(503, 5, 5, 1), "Error: need RCPT command");
 	if (s->t.rcpts.count == 0)
 		return refuse_chunk(s, k, CODE(554, 5, 5, 1), "Error: no valid recipients");
-	refused = restrict_data(s) == CHECK_REJECT || session_milter_data(s) < 0;
+	refused = ask_before_content(s) < 0;
 	if (refused && skip_chunk(s, k) < 0)
 		return -1;
 	if (refused)

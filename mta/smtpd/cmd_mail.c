@@ -10,6 +10,7 @@
 #include "mta/smtpd/early.h"
 #include "mta/smtpd/limit.h"
 #include "mta/smtpd/milter.h"
+#include "mta/smtpd/proxy_filter.h"
 #include "mta/smtpd/resolve.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
@@ -342,6 +343,8 @@ static int take_mail(struct session *s, const struct smtp_path *path, struct str
 	s->t.ret = p.ret;
 	s->t.envid = arena_dup(s->mail, p.envid);
 	s->t.auth_sender = arena_dup(s->mail, p.auth_sender);
+	if (*cf.proxy_filter != '\0')
+		s->t.mail_args = arena_dup(s->mail, args);
 	return check_sender(s, path, args);
 }
 
@@ -461,8 +464,11 @@ static int take_rcpt(struct session *s, const struct smtp_path *path, struct str
 		return -1;
 	rcpt.addr = s->t.rcpt_now;
 	rcpt.orig = original_form(s, path->raw);
-	if (s->t.id[0] == '\0') {
-		queue_id_new(s->t.id);
+	if (proxy_filter_wanted(s) && proxy_filter_rcpt(s, args) < 0)
+		return session_reply_with(s, &s->ruling);
+	if (s->t.rcpts.count == 0) {
+		if (!proxy_filter_wanted(s))
+			queue_id_new(s->t.id); /* else it is for the queue behind the filter */
 		session_log_client(s);
 	}
 	add_rcpt(s, &rcpt);

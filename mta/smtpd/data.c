@@ -8,6 +8,7 @@
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
 #include "lib/proto/wire.h"
+#include "mta/smtpd/proxy_filter.h"
 #include "mta/smtpd/settings.h"
 
 #define HELD_MAX (64u * 1024 * 1024) /* octets held back when message_size_limit sets no bound */
@@ -160,12 +161,38 @@ struct content *content_begin(struct session *s)
 	struct content *c = arena_alloc(s->mail, sizeof *c);
 
 	c->at_start = true;
-	c->hold_back = cf.lists[LIST_EOD].count > 0;
+	c->hold_back = cf.lists[LIST_EOD].count > 0 || (cf.proxy_speed_adjust && proxy_filter_wanted(s));
 	arena_defer(s->mail, content_release, c);
 	return c;
 }
 
 /* ---- content ---- */
+
+static void send_filter(struct session *s, struct content *c, struct str lines)
+{
+	if (proxy_filter_content(s, lines) == 0)
+		return;
+	c->fate = CONTENT_LOST;
+	c->refusal = (struct reply){ s->ruling.code, arena_dup(s->mail, s->ruling.text) };
+}
+
+/* What was prepended, our own field, and what is held. A client that is a filter itself (XFORWARD) has had its Received field. */
+static void open_filter(struct session *s, struct content *c)
+{
+	struct buf top = { 0 };
+
+	for (size_t i = 0; i < s->t.prepend.count; i++)
+		buf_addf(&top, "%.*s\r\n", STRF(s->t.prepend.v[i]));
+	if (!s->xforward.given) {
+		received_print(s, &top);
+		buf_addz(&top, "\r\n");
+	}
+	buf_add(&top, buf_str(&c->held));
+	buf_done(&c->held);
+	c->filtered = true;
+	send_filter(s, c, buf_str(&top));
+	buf_done(&top);
+}
 
 static void send_content(struct session *s, struct content *c, struct str lines)
 {
@@ -193,12 +220,19 @@ void content_add(struct session *s, struct content *c, struct str lines)
 		if (c->cleanup != NULL)
 			pool_drop(cf.cleanup, c->cleanup);
 		c->cleanup = NULL;
+		proxy_filter_drop(s);
 		buf_done(&c->held);
+	} else if (c->filtered) {
+		send_filter(s, c, lines);
 	} else if (c->cleanup != NULL) {
 		send_content(s, c, lines);
 	} else if (c->hold_back || !s->t.discard) {
 		buf_add(&c->held, lines);
-		if (!c->hold_back && c->held.n >= OPEN_AT)
+		if (c->hold_back || c->held.n < OPEN_AT)
+			return;
+		if (proxy_filter_wanted(s))
+			open_filter(s, c);
+		else
 			hand_over(s, c, false);
 	}
 }
@@ -279,6 +313,20 @@ static int queued(struct session *s, struct str chunk)
 	return session_reply(s, CODE(250, 2, 0, 0), "Ok: %.*squeued as %s", STRF(chunk), s->t.id);
 }
 
+static int ask_filter(struct session *s, struct content *c)
+{
+	struct reply answer = { 0 };
+
+	if (!c->filtered)
+		open_filter(s, c);
+	if (c->fate != CONTENT_GOOD)
+		return session_reply_with(s, &c->refusal);
+	proxy_filter_end(s, &answer);
+	if (answer.code.smtp < 400)
+		s->errors = s->junk = 0;
+	return session_reply_with(s, &answer);
+}
+
 static bool bare_lf_refused(const struct session *s, const struct content *c)
 {
 	struct err e = ERR_INIT;
@@ -304,12 +352,16 @@ static int judge_content(struct session *s, struct content *c, struct str chunk)
 			return session_reply_with(s, &s->ruling);
 		if (s->t.discard)
 			return queued(s, chunk);
+		if (proxy_filter_wanted(s))
+			return ask_filter(s, c);
 		if (ask_cleanup(s, c, answer) == 0) {
 			if (answer->code.smtp == 250)
 				return queued(s, chunk);
 			return session_reply_with(s, &(struct reply){ answer->code, answer->text });
 		}
 	}
+	if (c->refusal.code.smtp != 0)
+		return session_reply_with(s, &c->refusal);
 	return session_reply(s, CODE_WRITE_ERROR, "Error: queue file write error");
 }
 

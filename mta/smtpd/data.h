@@ -10,7 +10,9 @@ struct content {
 	struct stream *cleanup; /* NULL: not yet opened, discarded, or lost */
 	struct buf held;        /* what cleanup has not got yet */
 	bool hold_back;         /* all of it: smtpd_end_of_data_restrictions have to be asked first */
+	bool filtered;          /* smtpd_proxy_filter has got what came so far */
 	enum content_fate fate;
+	struct reply refusal;   /* with CONTENT_LOST: what the filter said instead of taking it; none: our own trouble */
 	uint64_t size;          /* octets with CRLF line ends */
 	unsigned flags;         /* QUEUE_8BIT, QUEUE_DOTS, QUEUE_LONG_LINES */
 	bool bare_lf;

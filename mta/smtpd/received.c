@@ -69,7 +69,7 @@ void received_print(struct session *s, struct buf *out)
 		buf_addf(out, "\r\n\t(Authenticated sender: %.*s)", STRF(s->sasl_user));
 	buf_addf(out, "\r\n\tby %s (%s) with ", cf.myhostname, cf.mail_name);
 	add_protocol(s, out);
-	buf_addf(out, " id %s", s->t.id);
+	buf_addf(out, " id %s", session_queue_id(s));
 	if (s->t.rcpts.count == 1) {
 		struct str rcpt = addr_quote(session_scratch(s), s->t.rcpts.v[0].addr);
 

@@ -76,6 +76,9 @@ struct transaction { /* all of it lives in session.mail */
 	size_t overshoot;
 	enum bdat_state bdat;
 	struct content *content; /* BDAT: content under way */
+	struct proxy_link *proxy; /* smtpd_proxy_filter */
+	struct str mail_args;     /* for it, as the client said them */
+	struct str_list rcpt_args;
 	/* actions of tables and policy servers */
 	bool hold, discard;
 	struct str hold_reason, filter, redirect;

@@ -83,6 +83,9 @@ static const struct value_row values[] = {
 	{ "smtpd_policy_service_retry_delay", V_TIME, AT(policy_retry_ms) },
 	{ "smtpd_policy_service_timeout", V_TIME, AT(policy_timeout_ms) },
 	{ "smtpd_policy_service_try_limit", V_INT, AT(policy_try_limit) },
+	{ "smtpd_proxy_ehlo", V_STR, AT(proxy_ehlo) },
+	{ "smtpd_proxy_filter", V_STR, AT(proxy_filter) },
+	{ "smtpd_proxy_timeout", V_TIME, AT(proxy_filter_timeout_ms) },
 	{ "smtpd_recipient_limit", V_INT, AT(rcpt_limit) },
 	{ "smtpd_recipient_overshoot_limit", V_INT, AT(rcpt_overshoot) },
 	{ "smtpd_reject_footer", V_RAW, AT(reject_footer) },
@@ -346,11 +349,17 @@ static enum bare_newline bare_newline_parse(const char *word)
 	return str_eqiz(str_z(word), "note") ? BARE_NOTE : BARE_NORMALIZE; /* "no" would allow smuggling: not offered */
 }
 
-/* Silence about these would let mail in that the operator means to stop. */
-static void refuse_unsupported(const struct conf *c)
+static const struct bit_row proxy_words[] = {
+	{ "speed_adjust", 1 },
+};
+
+static void load_proxy_filter(const struct conf *c)
 {
-	if (*conf_str(c, "smtpd_proxy_filter") != '\0')
-		log_fatal("smtpd_proxy_filter is not supported: use smtpd_milters or content_filter");
+	struct str words = str_z(conf_str(c, "smtpd_proxy_options"));
+
+	cf.proxy_speed_adjust = bits_parse(proxy_words, 1, words, "smtpd_proxy_options word") != 0;
+	if (*cf.proxy_filter != '\0' && cf.milters.count > 0)
+		log_warn("smtpd_proxy_filter: smtpd_milters will not see the content: name them where the filter gives the mail back");
 }
 
 void settings_load(const struct conf *c)
@@ -359,7 +368,6 @@ void settings_load(const struct conf *c)
 
 	cf.life = arena_new("smtpd settings");
 	load_values(c);
-	refuse_unsupported(c);
 	cf.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "smtpd_discard_ehlo_keywords")));
 	cf.override = bits_parse(override_words, sizeof override_words / sizeof *override_words, overrides,
 		"receive_override_options word");
@@ -367,6 +375,7 @@ void settings_load(const struct conf *c)
 	open_lists(c);
 	settings_load_tls(c);
 	load_milters(c);
+	load_proxy_filter(c);
 	restrict_load(c);
 	cf.cleanup = pool_new("unix:private/cleanup", 64, 60 * 1000, 600 * 1000);
 	cf.policyd = pool_new("unix:private/policyd", 64, 60 * 1000, 600 * 1000);
