@@ -64,7 +64,7 @@ const struct restriction restrictions[] = {
 	{ "reject_invalid_helo_hostname", 0, ABOUT_HELO, reject_invalid_helo_hostname },
 	{ "reject_invalid_hostname", 0, ABOUT_HELO, reject_invalid_helo_hostname },
 	{ "reject_known_sender_login_mismatch", 0, ABOUT_SENDER, reject_known_sender_login_mismatch },
-	{ "reject_maps_rbl", 0, ABOUT_CLIENT, NULL }, /* a class: restrict_load.c */
+	{ "reject_maps_rbl", 0, ABOUT_CLIENT, reject_maps_rbl },
 	{ "reject_multi_recipient_bounce", 0, ABOUT_LIST, reject_multi_recipient_bounce },
 	{ "reject_non_fqdn_helo_hostname", 0, ABOUT_HELO, reject_non_fqdn_helo_hostname },
 	{ "reject_non_fqdn_hostname", 0, ABOUT_HELO, reject_non_fqdn_helo_hostname },
@@ -341,6 +341,13 @@ static enum verdict eval_class(struct check *c, const struct rule_list *l)
 	v = rule_list_eval(c, l);
 	c->depth--;
 	return v;
+}
+
+/* Old: the lists of maps_rbl_domains. */
+enum verdict reject_maps_rbl(struct check *c, const struct rule *r)
+{
+	(void)r; /* takes no argument */
+	return eval_class(c, &cf.maps_rbl);
 }
 
 static enum verdict eval_rule(struct check *c, const struct rule *r)

@@ -151,6 +151,7 @@ enum verdict restrict_defer_if_reject(struct check *c, const struct rule *r);
 enum verdict restrict_sleep(struct check *c, const struct rule *r);
 enum verdict reject_unauth_pipelining(struct check *c, const struct rule *r);
 enum verdict reject_multi_recipient_bounce(struct check *c, const struct rule *r);
+enum verdict reject_maps_rbl(struct check *c, const struct rule *r);
 enum verdict check_policy_service(struct check *c, const struct rule *r);
 
 #endif

@@ -111,20 +111,17 @@ bool rule_list_stops_relay(const struct rule_list *l)
 	return false;
 }
 
-/* The DNS lists of old, named by a parameter of their own: a class that nobody has to define. */
+/* The DNS lists of old, named by a parameter of their own. */
 static void load_maps_rbl(const struct conf *c)
 {
-	static const char word[] = "reject_maps_rbl";
-	struct class_def *def = &classes[class_count++];
 	struct str *domains = NULL;
 	struct buf text = { 0 };
 	struct err e = ERR_INIT;
 	size_t count = conf_list(cf.life, conf_str(c, "maps_rbl_domains"), &domains);
 
-	def->name = str_z(word);
 	for (size_t i = 0; i < count; i++)
 		buf_addf(&text, " reject_rbl_client %.*s", STRF(domains[i]));
-	if (rule_list_parse(cf.life, arena_dup(cf.life, buf_str(&text)), LIST_CLIENT, word, &def->list, &e) < 0)
+	if (rule_list_parse(cf.life, arena_dup(cf.life, buf_str(&text)), LIST_CLIENT, "maps_rbl_domains", &cf.maps_rbl, &e) < 0)
 		log_fatal("maps_rbl_domains: %s", e.text);
 	buf_done(&text);
 }
@@ -138,7 +135,6 @@ static void load_classes(const struct conf *c)
 	classes = arena_alloc(cf.life, (count + 1) * sizeof *classes);
 	for (class_count = 0; class_count < count; class_count++)
 		classes[class_count].name = names[class_count];
-	load_maps_rbl(c);
 	for (size_t i = 0; i < count; i++) {
 		const char *text = conf_lookup(c, names[i]);
 
@@ -181,6 +177,7 @@ void restrict_load(const struct conf *c)
 	struct err e = ERR_INIT;
 
 	load_classes(c);
+	load_maps_rbl(c);
 	for (size_t i = 0; i < LIST_COUNT; i++)
 		if (rule_list_parse(cf.life, str_z(conf_str(c, list_params[i].param)), (enum list_kind)i, list_params[i].param,
 			    &cf.lists[i], &e) < 0)

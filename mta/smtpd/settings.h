@@ -72,6 +72,7 @@ struct settings {
 	struct tables forbidden_tables, noop_tables;
 
 	struct rule_list lists[LIST_COUNT];
+	struct rule_list maps_rbl;      /* reject_rbl_client for each of maps_rbl_domains */
 	struct rule_list local_clients; /* local_header_rewrite_clients */
 	struct tables local_client_maps; /* those named in it: any answer will do */
 	struct tls_ctx *tls;

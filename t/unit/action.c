@@ -59,7 +59,7 @@ static const struct {
 	const char *klass;
 	unsigned want_c, want_s, want_d;
 } fits[] = {
-	{ 554, 1, 1, "Sender address", 5, 1, 0 },
+	{ 554, 1, 1, "Sender address", 5, 1, 7 },
 	{ 554, 1, 2, "Sender address", 5, 1, 8 },
 	{ 554, 1, 3, "Sender address", 5, 1, 7 },
 	{ 450, 1, 8, "Sender address", 4, 1, 8 },
