@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 
+#include "lib/base/format.h"
 #include "lib/base/mem.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -28,6 +29,7 @@
 
 #define ALIGN _Alignof(max_align_t)
 #define FIRST_SIZE 1024          /* octets of the arena with its first block */
+#define PRINTF_ROOM 256          /* octets; longer texts are formatted twice */
 #define BLOCK_MIN 2048           /* the second block; each further one is twice as large ... */
 #define BLOCK_MAX (64 * 1024)    /* ... up to this; what is larger gets a block of its own */
 
@@ -133,17 +135,21 @@ struct str arena_dup(struct arena *a, struct str s)
 
 struct str arena_printf(struct arena *a, const char *fmt, ...)
 {
+	char text[PRINTF_ROOM], *p;
 	va_list ap;
 	int n;
-	char *p;
 
 	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
+	n = format_text(text, sizeof text, fmt, ap);
 	va_end(ap);
 	check(n >= 0);
 	p = arena_alloc(a, (size_t)n + 1);
+	if ((size_t)n < sizeof text) {
+		memcpy(p, text, (size_t)n);
+		return (struct str){ p, (size_t)n };
+	}
 	va_start(ap, fmt);
-	vsnprintf(p, (size_t)n + 1, fmt, ap);
+	format_text(p, (size_t)n + 1, fmt, ap);
 	va_end(ap);
 	return (struct str){ p, (size_t)n };
 }

@@ -1,6 +1,7 @@
 /* lib/base/buf.c - growable buffers, the other half of str.h. */
 #include "lib/base/str.h"
 
+#include "lib/base/format.h"
 #include "lib/base/mem.h"
 
 #define BUF_FIRST 64 /* octets of a buffer's first allocation */
@@ -61,10 +62,10 @@ void buf_addfv(struct buf *b, const char *fmt, va_list ap)
 	buf_reserve(b, 0);
 	room = b->cap - b->n;
 	va_copy(again, ap);
-	n = vsnprintf(b->p + b->n, room, fmt, ap);
+	n = format_text(b->p + b->n, room, fmt, ap);
 	check(n >= 0);
 	if ((size_t)n >= room)
-		vsnprintf(buf_reserve(b, (size_t)n), (size_t)n + 1, fmt, again);
+		format_text(buf_reserve(b, (size_t)n), (size_t)n + 1, fmt, again);
 	va_end(again);
 	b->n += (size_t)n;
 }

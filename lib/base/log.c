@@ -15,6 +15,7 @@
 #include <syslog.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/format.h"
 #include "lib/base/mem.h"
 #include "lib/base/str.h"
 
@@ -305,17 +306,30 @@ static pid_t own_pid(void)
 	return out.pid;
 }
 
+static int print(char *to, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static int print(char *to, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = format_text(to, HEAD_MAX, fmt, ap);
+	va_end(ap);
+	return n;
+}
+
 /* What stands in front of the text; returns its size. */
 static size_t head(char *to, const struct level *level)
 {
 	int n;
 
 	if (out.target == TO_STDERR)
-		n = snprintf(to, HEAD_MAX, "%s: %s", program_invocation_short_name, level->word);
+		n = print(to, "%s: %s", program_invocation_short_name, level->word);
 	else if (out.target == TO_SYSLOG)
-		n = snprintf(to, HEAD_MAX, "<%d>%s %s[%ld]: %s", out.facility | level->severity, stamp(), out.ident, (long)own_pid(), level->word);
+		n = print(to, "<%d>%s %s[%ld]: %s", out.facility | level->severity, stamp(), out.ident, (long)own_pid(), level->word);
 	else
-		n = snprintf(to, HEAD_MAX, "%s %s %s[%ld]: %s", stamp(), out.host, out.ident, (long)own_pid(), level->word);
+		n = print(to, "%s %s %s[%ld]: %s", stamp(), out.host, out.ident, (long)own_pid(), level->word);
 	return n < HEAD_MAX ? (size_t)n : HEAD_MAX - 1;
 }
 
@@ -352,7 +366,7 @@ static void put(const struct level *level, const char *fmt, va_list ap)
 	char line[HEAD_MAX + TEXT_MAX + 1];
 	int saved = errno;
 	size_t n = head(line, level);
-	int text = vsnprintf(line + n, TEXT_MAX + 1, fmt, ap);
+	int text = format_text(line + n, TEXT_MAX + 1, fmt, ap);
 	size_t size = text < 0 ? 0 : text > TEXT_MAX ? TEXT_MAX : (size_t)text;
 
 	clean(line + n, size);

@@ -5,6 +5,9 @@
 
 #include "lib/base/log.h"
 
+/* The C library keeps small pieces at hand for malloc(), but not for calloc(). */
+#define SMALL_MAX 1024
+
 static void *or_die(void *p, size_t n)
 {
 	if (p == NULL)
@@ -30,7 +33,12 @@ void *mem_array(size_t count, size_t size)
 {
 	size_t n = product(count, size);
 
-	return or_die(calloc(1, n), n);
+	void *p;
+
+	if (n > SMALL_MAX)
+		return or_die(calloc(1, n), n);
+	p = or_die(malloc(n), n);
+	return memset(p, 0, n);
 }
 
 void *mem_grow(void *p, size_t count, size_t size)

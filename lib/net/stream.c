@@ -35,6 +35,17 @@ struct stream *stream_new(int fd)
 	return s;
 }
 
+struct stream *stream_new_socket(int fd, int family)
+{
+	struct stream *s = mem_alloc(sizeof *s);
+
+	s->fd = fd;
+	s->is_socket = true;
+	s->is_unix = family == AF_UNIX;
+	s->born_at = clock_mono_ms();
+	return s;
+}
+
 void stream_close(struct stream *s)
 {
 	if (s == NULL)

@@ -32,6 +32,7 @@ enum stream_result {
 };
 
 struct stream *stream_new(int fd); /* takes the fd, makes it non-blocking */
+struct stream *stream_new_socket(int fd, int family); /* the same for a socket of that family that is non-blocking already */
 void stream_close(struct stream *s); /* NULL allowed; does not flush; a TLS close_notify is sent if that does not block */
 int stream_fd(const struct stream *s);
 int64_t stream_born_at(const struct stream *s); /* monotonic milliseconds */
@@ -61,6 +62,8 @@ void stream_drop_input(struct stream *s); /* forget buffered plaintext before a 
 int stream_write(struct stream *s, struct str data, int64_t deadline);
 int stream_printf(struct stream *s, int64_t deadline, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int stream_flush(struct stream *s, int64_t deadline); /* Suspends. */
+/* The last flush: stream_close() follows at once. Saves a packet. */
+int stream_finish(struct stream *s, int64_t deadline); /* Suspends. */
 size_t stream_unsent(const struct stream *s);
 /* Send what is buffered and then this, without copying it first. Suspends. */
 int stream_writev(struct stream *s, const struct iovec *iov, int count, int64_t deadline);

@@ -1,7 +1,9 @@
 /* lib/net/stream_out.c - writing to a stream: collected, then sent together with what the caller holds. */
 #include <errno.h>
 #include <stdarg.h>
+#include <sys/socket.h>
 
+#include "lib/base/format.h"
 #include "lib/base/mem.h"
 #include "lib/net/stream_parts.h"
 #include "lib/net/tls.h"
@@ -46,6 +48,14 @@ static void sent(struct stream_buffer *b, struct pieces *more, size_t n)
 	}
 }
 
+/* send() costs the kernel less than sendmsg(). */
+static ssize_t send_now(struct stream *s, const struct iovec *iov, size_t count, const int *fds, size_t fd_count)
+{
+	if (count == 1 && fd_count == 0)
+		return send(s->fd, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | (s->finishing ? MSG_MORE : 0));
+	return stream_send_with(s, iov, count, fds, fd_count);
+}
+
 /* Octets >= 0, or -1 with errno. */
 static ssize_t write_now(struct stream *s, const struct iovec *iov, size_t count, const int *fds, size_t fd_count, bool *want_write)
 {
@@ -55,7 +65,7 @@ static ssize_t write_now(struct stream *s, const struct iovec *iov, size_t count
 	if (s->tls != NULL)
 		return tls_write(s->tls, iov->iov_base, iov->iov_len, want_write);
 	do
-		n = s->is_socket ? stream_send_with(s, iov, count, fds, fd_count) : writev(s->fd, iov, (int)count);
+		n = s->is_socket ? send_now(s, iov, count, fds, fd_count) : writev(s->fd, iov, (int)count);
 	while (n < 0 && errno == EINTR);
 	return n;
 }
@@ -97,6 +107,12 @@ size_t stream_unsent(const struct stream *s)
 int stream_flush(struct stream *s, int64_t deadline)
 {
 	return send_all(s, (struct pieces){ 0 }, NULL, 0, deadline);
+}
+
+int stream_finish(struct stream *s, int64_t deadline)
+{
+	s->finishing = true;
+	return stream_flush(s, deadline);
 }
 
 static void append(struct stream_buffer *b, const char *p, size_t n)
@@ -159,7 +175,7 @@ int stream_printf(struct stream *s, int64_t deadline, const char *fmt, ...)
 	int n, r;
 
 	va_start(ap, fmt);
-	n = vsnprintf(text, sizeof text, fmt, ap);
+	n = format_text(text, sizeof text, fmt, ap);
 	va_end(ap);
 	check(n >= 0);
 	if ((size_t)n < sizeof text)

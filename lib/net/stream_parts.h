@@ -30,6 +30,7 @@ struct stream {
 	int fd;
 	int errnum; /* of STREAM_ERROR and STREAM_EOF */
 	bool is_socket, is_unix;
+	bool finishing; /* what is sent now is the last: the kernel may send it together with the end of the connection */
 	bool drained; /* the kernel had no more input, and has said nothing since */
 	bool peer_done; /* the peer will send no more: no further news can be expected from the kernel */
 	struct tls *tls;

@@ -94,11 +94,8 @@ void service_tell_full(void)
 static void start_session(int fd, const struct sock_addr *peer, unsigned listener)
 {
 	struct session *s = mem_alloc(sizeof *s);
-	int on = 1;
 
-	if (peer->u.sa.sa_family != AF_UNIX)
-		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	s->io = stream_new(fd);
+	s->io = stream_new_socket(fd, peer->u.sa.sa_family);
 	s->peer = *peer;
 	s->listener = listener;
 	acc.sessions++;
@@ -148,6 +145,8 @@ static void accept_one(evutil_socket_t fd, short what, void *arg)
 
 void acceptor_start(const struct acceptor_settings *set)
 {
+	int on = 1;
+
 	acc.set = *set;
 	acc.rest = evtimer_new(loop_base(), rest_over, NULL);
 	check(acc.rest != NULL);
@@ -155,6 +154,7 @@ void acceptor_start(const struct acceptor_settings *set)
 		int fd = service_listener(i);
 
 		evutil_make_socket_nonblocking(fd);
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* its connections have it, too; a unix socket refuses */
 		acc.listener[i] = event_new(loop_base(), fd, EV_READ | EV_PERSIST, accept_one, (void *)(uintptr_t)i);
 		check(acc.listener[i] != NULL);
 	}

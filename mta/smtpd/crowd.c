@@ -108,7 +108,7 @@ static bool full(void)
 {
 	unsigned limit = service_max_clients();
 
-	return limit > 0 && limit_sessions() >= limit;
+	return limit > 0 && limit_full(limit);
 }
 
 /* True: somebody leaves. heavier: the client that holds most, holds more than the newcomer. */

@@ -52,7 +52,7 @@ static int64_t alone_full_at; /* without shared counters */
 
 static bool alive(int pid)
 {
-	return pid > 0 && (pid == getpid() || kill(pid, 0) == 0 || errno == EPERM);
+	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
 static bool claim(struct part *p)
@@ -168,24 +168,31 @@ static void next_period(struct entry *e)
 	e->period = now;
 }
 
-/* Over all workers. */
-static uint64_t total(uint64_t key, enum event what, bool connections)
+/* Over all workers. What dead ones left behind is only taken out when it would make a difference: it costs a system call each. */
+static uint64_t sum(uint64_t key, enum event what, bool connections, bool living)
 {
-	uint64_t sum = 0;
+	uint64_t n = 0;
 	uint32_t now = period_now();
 
 	for (size_t i = 0; i < (shared != NULL ? PARTS : 1); i++) {
 		struct part *p = shared != NULL ? &shared->parts[i] : mine;
 		struct entry *e = p->pid != 0 || shared == NULL ? entry_find(p, key) : NULL;
 
-		if (e == NULL || (p != mine && !alive(p->pid)))
+		if (e == NULL || (living && p != mine && !alive(p->pid)))
 			continue;
 		if (connections)
-			sum += e->connections;
+			n += e->connections;
 		else if (e->period == now)
-			sum += e->counts[what];
+			n += e->counts[what];
 	}
-	return sum;
+	return n;
+}
+
+static uint64_t total(uint64_t key, enum event what, bool connections, int64_t limit)
+{
+	uint64_t n = sum(key, what, connections, false);
+
+	return n > (uint64_t)limit ? sum(key, what, connections, true) : n;
 }
 
 /* ---- sessions of all clients ---- */
@@ -195,16 +202,24 @@ void limit_session_count(int change)
 	mine->sessions += (uint32_t)change;
 }
 
-unsigned limit_sessions(void)
+static unsigned sessions(bool living)
 {
-	unsigned sum = 0;
+	unsigned n = 0;
 
 	if (shared == NULL)
 		return mine->sessions;
-	for (size_t i = 0; i < PARTS; i++)
-		if (&shared->parts[i] == mine || (shared->parts[i].sessions > 0 && alive(shared->parts[i].pid)))
-			sum += shared->parts[i].sessions;
-	return sum;
+	for (size_t i = 0; i < PARTS; i++) {
+		struct part *p = &shared->parts[i];
+
+		if (p == mine || (p->sessions > 0 && (!living || alive(p->pid))))
+			n += p->sessions;
+	}
+	return n;
+}
+
+bool limit_full(unsigned most)
+{
+	return sessions(false) >= most && sessions(true) >= most;
 }
 
 void limit_note_full(void)
@@ -283,7 +298,7 @@ static bool count_event(struct session *s, enum event what)
 	e = entry_for(key);
 	if (e != NULL)
 		e->counts[what]++;
-	return !exceeded(s, row->what, larger(total(key, what, false), fleet_count(row->fleet, key)), *row->limit);
+	return !exceeded(s, row->what, larger(total(key, what, false, *row->limit), fleet_count(row->fleet, key)), *row->limit);
 }
 
 
@@ -301,7 +316,7 @@ bool limit_connect(struct session *s)
 			s->limits_counted = true;
 			s->limit_key = key;
 		}
-		if (exceeded(s, "Connection concurrency", larger(total(key, EVENT_CONNECT, true), fleet_connect(key, &s->fleet_number)), limit))
+		if (exceeded(s, "Connection concurrency", larger(total(key, EVENT_CONNECT, true, limit), fleet_connect(key, &s->fleet_number)), limit))
 			return false;
 	}
 	return count_event(s, EVENT_CONNECT);
@@ -309,7 +324,7 @@ bool limit_connect(struct session *s)
 
 uint64_t limit_connections(const struct session *s)
 {
-	return s->limits_counted ? total(s->limit_key, EVENT_CONNECT, true) : 0;
+	return s->limits_counted ? sum(s->limit_key, EVENT_CONNECT, true, true) : 0;
 }
 
 void limit_disconnect(struct session *s)
@@ -338,7 +353,7 @@ bool limit_tls_reached(struct session *s)
 	int64_t limit = cf.tls_rate_limit;
 	uint64_t key = limit_client_key(s);
 
-	return limit > 0 && larger(total(key, EVENT_TLS, false), fleet_look(limit_rows[EVENT_TLS].fleet, key)) > (uint64_t)limit;
+	return limit > 0 && larger(total(key, EVENT_TLS, false, limit), fleet_look(limit_rows[EVENT_TLS].fleet, key)) > (uint64_t)limit;
 }
 
 bool limit_tls(struct session *s)

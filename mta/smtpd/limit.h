@@ -15,9 +15,9 @@ void limit_init(const char *service); /* before privileges drop; working directo
 
 /* The client's network, the same in every worker. */
 uint64_t limit_client_key(const struct session *s);
-/* Sessions that were let in, of this worker; and of all of them. */
+/* Sessions that were let in by this worker; whether all workers together have that many. */
 void limit_session_count(int change);
-unsigned limit_sessions(void);
+bool limit_full(unsigned most);
 /* The service was full: in milliseconds ago, by any worker; INT64_MAX: never. */
 void limit_note_full(void);
 int64_t limit_full_ago(void);

@@ -564,9 +564,9 @@ void session_run(struct stream *io, const struct sock_addr *peer)
 	meet_client(s);
 	if (*cf.proxy_protocol == '\0' || proxy_read(s) == 0)
 		serve_client(s);
-	if (!s->closed)
-		stream_flush(io, deadline_in(cf.timeout_ms));
 	limit_disconnect(s);
+	if (!s->closed)
+		stream_finish(io, deadline_in(cf.timeout_ms));
 	metric_move(METRIC_SMTPD_SESSIONS, -1, NULL);
 	metric_observe(METRIC_SMTPD_SESSION_SECONDS, (uint64_t)(clock_mono_us() - began_us), NULL, NULL);
 	buf_done(&s->line);
