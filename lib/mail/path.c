@@ -227,6 +227,7 @@ static bool is_domain_end(unsigned char c)
 static bool take_domain(struct path *p, struct str *domain)
 {
 	struct str name, ip;
+	struct ip number;
 	size_t n = 0;
 
 	while (n < p->rest.n && !is_domain_end((unsigned char)p->rest.p[n]))
@@ -237,6 +238,8 @@ static bool take_domain(struct path *p, struct str *domain)
 		return addr_literal(name, &ip) || refuse(p, "Bad address literal");
 	if (name.n > 1 && name.p[name.n - 1] == '.' && !(p->flags & ADDR_STRICT))
 		name.n--; /* a trailing dot is the rewriter's to remove */
+	if (is_numeric(name) && ip_parse(name, &number) && !(p->flags & ADDR_STRICT))
+		return true; /* resolve_numeric_domain tells whether it is one */
 	return hostname_valid(name, p->flags & ADDR_UTF8) || refuse(p, "Bad domain name");
 }
 

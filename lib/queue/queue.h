@@ -44,7 +44,7 @@ struct queue_client { /* where it came from: for logs, XFORWARD, pipe macros; al
 
 struct queue_rcpt {
 	struct str addr; /* where it goes, internal form */
-	struct str orig; /* original recipient as the client gave it, or empty */
+	struct str orig; /* original recipient as the client gave it, internal form; or empty */
 	struct str orcpt; /* DSN ORCPT, "rfc822;xtext", or empty */
 	int notify; /* DSN_NOTIFY_* bits */
 	bool done; /* delivered, bounced and reported, or deleted */

@@ -69,7 +69,7 @@ static struct queue_rcpt declared(struct mail *x, struct str addr, struct str or
 	struct queue_rcpt r = { .orig = orig, .orcpt = orcpt, .notify = notify };
 
 	if (r.orig.n == 0 && set->original_recipient)
-		r.orig = addr_quote(x->life, addr);
+		r.orig = addr;
 	if (!set->original_recipient)
 		r.orig = STR_NONE;
 	x->last_rcpt = r.orig.n > 0 ? r.orig : addr;
@@ -148,7 +148,7 @@ void envelope_delete(struct mail *x, struct str original)
 	size_t kept = 0;
 
 	for (size_t i = 0; i < l->count; i++) {
-		struct str key = l->v[i].orig.n > 0 ? addr_unquote(x->life, l->v[i].orig) : l->v[i].addr;
+		struct str key = l->v[i].orig.n > 0 ? l->v[i].orig : l->v[i].addr;
 
 		if (!str_eq(key, original))
 			l->v[kept++] = l->v[i];

@@ -160,25 +160,36 @@ int map_canonical(struct mail *x, struct str *address, enum map_class what)
 
 /* ---- virtual aliases ---- */
 
+struct ancestor { /* an address that was replaced on the way to another one */
+	struct str address;
+	const struct ancestor *up;
+	unsigned depth;
+};
+
+struct alias {
+	struct str address;
+	const struct ancestor *up;
+	bool final; /* stands for itself */
+};
+
 struct expansion { /* of one recipient */
 	struct mail *x;
-	struct map *done; /* addresses that were looked up, or are to be kept as they are */
-	struct str *v;
+	struct alias *v;
 	size_t count, cap;
 };
 
-static void expansion_add(struct expansion *ex, struct str address)
+static void expansion_add(struct expansion *ex, struct alias one)
 {
 	if (ex->count == ex->cap) {
 		size_t cap = ex->cap > 0 ? 2 * ex->cap : 8;
-		struct str *more = arena_alloc(ex->x->life, cap * sizeof *more);
+		struct alias *more = arena_alloc(ex->x->life, cap * sizeof *more);
 
 		for (size_t i = 0; i < ex->count; i++)
 			more[i] = ex->v[i];
 		ex->v = more;
 		ex->cap = cap;
 	}
-	ex->v[ex->count++] = address;
+	ex->v[ex->count++] = one;
 }
 
 static int too_much(struct mail *x, const char *what, struct str address)
@@ -189,51 +200,60 @@ static int too_much(struct mail *x, const char *what, struct str address)
 	return -1;
 }
 
-/* First time seen (letter case aside)? */
-static bool first_time(struct expansion *ex, struct str address)
+static bool is_ancestor(const struct ancestor *up, struct str address)
 {
-	static char mark;
-
-	return map_put(ex->done, arena_lower(ex->x->life, address), &mark) == NULL;
+	for (; up != NULL; up = up->up)
+		if (str_eqi(up->address, address))
+			return true;
+	return false;
 }
 
-/* Replace address `at` by what it stands for, its further addresses go to the end; 0 when it stands for itself. */
+/* Put one of the addresses that `parent` stands for into the list; the first one takes its place. */
+static int expand_into(struct expansion *ex, size_t at, const struct ancestor *parent, struct str address, bool first)
+{
+	struct alias one = { address, parent, str_eqi(address, parent->address) };
+
+	if (address.n > set->virtual_length)
+		return too_much(ex->x, "address length", parent->address);
+	if (!one.final && is_ancestor(parent->up, address))
+		return too_much(ex->x, "loop", parent->address);
+	if (first)
+		ex->v[at] = one;
+	else
+		expansion_add(ex, one);
+	return ex->count > set->virtual_expansion ? too_much(ex->x, "expansion size", parent->address) : 0;
+}
+
+/* Replace address `at` by what it stands for, its further addresses go to the end. 1; 0: it stands for itself; -1. */
 static int expand_once(struct expansion *ex, size_t at)
 {
-	struct str *found, asked = ex->v[at];
+	struct alias asked = ex->v[at];
+	struct ancestor *parent;
+	struct str *found;
 	size_t count;
-	int r = look_up(ex->x, &set->virtual_alias, asked, set->propagate_virtual, &found, &count);
+	int r = look_up(ex->x, &set->virtual_alias, asked.address, set->propagate_virtual, &found, &count);
 
 	if (r <= 0)
 		return r;
-	for (size_t i = 0; i < count; i++) {
-		if (found[i].n > set->virtual_length)
-			return too_much(ex->x, "address length", asked);
-		if (i == 0)
-			ex->v[at] = found[0];
-		else
-			expansion_add(ex, found[i]);
-		if (ex->count > set->virtual_expansion)
-			return too_much(ex->x, "expansion size", asked);
-	}
+	parent = arena_alloc(ex->x->life, sizeof *parent);
+	*parent = (struct ancestor){ asked.address, asked.up, asked.up != NULL ? asked.up->depth + 1 : 1 };
+	if (parent->depth > set->virtual_recursion)
+		return too_much(ex->x, "nesting", asked.address);
+	for (size_t i = 0; i < count; i++)
+		if (expand_into(ex, at, parent, found[i], i == 0) < 0)
+			return -1;
 	return 1;
 }
 
 static int expand_all(struct expansion *ex)
 {
 	for (size_t at = 0; at < ex->count; at++) {
-		/* An alias that has itself among its addresses is kept for delivery: it was seen when it comes round. */
-		for (unsigned depth = 0; first_time(ex, ex->v[at]); depth++) {
-			int r;
+		int r = 1;
 
-			if (depth >= set->virtual_recursion)
-				return too_much(ex->x, "nesting", ex->v[0]);
+		while (r == 1 && !ex->v[at].final)
 			r = expand_once(ex, at);
-			if (r < 0)
-				return -1;
-			if (r == 0)
-				break;
-		}
+		if (r < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -241,19 +261,15 @@ static int expand_all(struct expansion *ex)
 int map_virtual(struct mail *x, struct str address, struct str **out, size_t *count)
 {
 	struct expansion ex = { .x = x };
-	int r;
+	int r = 0;
 
-	expansion_add(&ex, address);
-	if (set->virtual_alias.count == 0 || (x->req.flags & CLEANUP_NO_MAPPINGS) != 0) {
-		*out = ex.v;
-		*count = 1;
-		return 0;
-	}
-	ex.done = map_new();
-	r = expand_all(&ex);
-	map_free(ex.done, NULL);
-	*out = ex.v;
+	expansion_add(&ex, (struct alias){ .address = address });
+	if (set->virtual_alias.count > 0 && (x->req.flags & CLEANUP_NO_MAPPINGS) == 0)
+		r = expand_all(&ex);
+	*out = arena_alloc(x->life, ex.count * sizeof **out);
 	*count = ex.count;
+	for (size_t i = 0; i < ex.count; i++)
+		(*out)[i] = ex.v[i].address;
 	return r;
 }
 

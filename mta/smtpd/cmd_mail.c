@@ -201,14 +201,6 @@ static struct str internal_form(struct session *s, const struct addr *a)
 	return arena_dup(s->mail, addr_unquote(scratch, address)); /* unquoting may give back what it got */
 }
 
-/* As the client wrote it, quotes, source route and all, for notifications. */
-static struct str original_form(struct session *s, struct str raw)
-{
-	if (raw.n > 1 && raw.p[0] == '<')
-		raw = str_trim(str_sub(raw, 1, raw.n - 2));
-	return arena_dup(s->mail, raw);
-}
-
 static unsigned address_flags(unsigned more)
 {
 	return more | (cf.strict_envelopes ? ADDR_STRICT : 0u) | (cf.smtputf8 ? ADDR_UTF8 : 0u);
@@ -463,7 +455,7 @@ static int take_rcpt(struct session *s, const struct smtp_path *path, struct str
 	if (judge_rcpt(s, path, args) < 0)
 		return -1;
 	rcpt.addr = s->t.rcpt_now;
-	rcpt.orig = original_form(s, path->raw);
+	rcpt.orig = s->t.rcpt_now; /* what the tables make of it is still to come */
 	if (proxy_filter_wanted(s) && proxy_filter_rcpt(s, args) < 0)
 		return session_reply_with(s, &s->ruling);
 	if (s->t.rcpts.count == 0) {

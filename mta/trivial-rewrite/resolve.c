@@ -48,15 +48,22 @@ static enum table_answer is_local_domain(struct resolving *s, struct str domain)
 	return answer;
 }
 
+static bool needs_quotes(struct arena *a, struct str local)
+{
+	return str_starts(addr_quote(a, arena_printf(a, "%.*s@x", STRF(local))), STR("\""));
+}
+
 /* "user%domain@here", "site!user@here": what is left of a local domain may name another destination. Returns 1 when it did. */
 static int reroute(struct resolving *s)
 {
 	struct str inner = s->parts.local, next;
 
+	if (!s->r->dequoted && needs_quotes(s->a, inner))
+		return 0;
 	if (str_any(inner, s->r->percent_hack ? (s->r->swap_bangpath ? "@%!" : "@%") : (s->r->swap_bangpath ? "@!" : "@")) < 0)
 		return 0;
 	next = rewrite_address(s->r, s->a, inner, true);
-	if (next.n == 0 || str_eq(addr_split(next).local, inner))
+	if (str_eq(addr_split(next).local, inner))
 		return 0;
 	set_address(s, next);
 	s->out->flags |= REWRITE_ROUTED;

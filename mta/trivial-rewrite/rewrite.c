@@ -30,13 +30,13 @@ static struct str without_old_routing(const struct routing *r, struct arena *a, 
 	ptrdiff_t percent;
 	struct str host;
 
-	if (bang > 0) {
+	if (bang >= 0) {
 		host = str_sub(address, 0, (size_t)bang);
 		address = str_skip(address, (size_t)bang + 1);
 		return arena_printf(a, "%.*s@%.*s", STRF(address), STRF(host));
 	}
 	percent = r->percent_hack ? str_rchr(address, '%') : -1;
-	if (percent > 0) {
+	if (percent >= 0) {
 		host = str_skip(address, (size_t)percent + 1);
 		address = str_sub(address, 0, (size_t)percent);
 		return arena_printf(a, "%.*s@%.*s", STRF(address), STRF(host));

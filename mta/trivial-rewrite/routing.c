@@ -141,6 +141,7 @@ static void read_settings(struct routing *r, const struct conf *c)
 	r->percent_hack = conf_bool(c, "allow_percent_hack");
 	r->allow_min_user = conf_bool(c, "allow_min_user");
 	r->null_domain_local = conf_bool(c, "resolve_null_domain");
+	r->dequoted = conf_bool(c, "resolve_dequoted_address");
 	r->numeric_domains = conf_bool(c, "resolve_numeric_domain");
 	r->transport_parents_plain = parents_match(c, "transport_maps");
 }

@@ -19,7 +19,7 @@ struct routing {
 	const char *null_sender_relayhost_key, *null_sender_transport_key, *null_recipient;
 	/* rewriting */
 	const char *myhostname, *mydomain, *myorigin, *remote_domain, *delimiters;
-	bool append_at_myorigin, append_dot_mydomain, swap_bangpath, percent_hack, allow_min_user, null_domain_local, numeric_domains;
+	bool append_at_myorigin, append_dot_mydomain, swap_bangpath, percent_hack, allow_min_user, null_domain_local, dequoted, numeric_domains;
 };
 
 /* Open all tables. NULL with *e: which parameter, which table, why. */

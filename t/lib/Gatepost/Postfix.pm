@@ -38,9 +38,20 @@ sub write_config {
 
 sub start {
     my ($self) = @_;
-    my $out = "$self->{dir}/start";
-    waitpid spawn($out, 'postfix', '-c', "$self->{dir}/conf", 'start'), 0; # its daemons hold the output open: no pipe
-    die 'postfix start failed: ' . slurp($out) if $? != 0;
+    return $self->begin->ready;
+}
+
+# Starting takes seconds: several of them can do it at once, begin() first, ready() when they are needed.
+sub begin {
+    my ($self) = @_;
+    $self->{starting} = spawn("$self->{dir}/start", 'postfix', '-c', "$self->{dir}/conf", 'start'); # its daemons hold the output open: no pipe
+    return $self;
+}
+
+sub ready {
+    my ($self) = @_;
+    waitpid delete $self->{starting}, 0;
+    die 'postfix start failed: ' . slurp("$self->{dir}/start") if $? != 0;
     $self->{running} = 1;
     wait_port($self->{port}) or die 'the SMTP port does not open: ' . $self->log;
     return $self;
@@ -53,6 +64,7 @@ sub sendmail {
 
 sub stop {
     my ($self) = @_;
+    $self->ready if $self->{starting};
     return unless delete $self->{running};
     my ($pid) = slurp("$self->{dir}/queue/pid/master.pid") =~ /(\d+)/ or return;
     kill 'TERM', $pid;
