@@ -10,7 +10,7 @@ use List::Util qw(min);
 use Test::More;
 
 my @transports = qw(lt vt rt dt other uucp);
-my $master = join '', map { "$_ unix - - n - - discard -o syslog_name=via/$_\n" } @transports;
+my $master = join '', map { "$_ unix - n n - - discard -o syslog_name=via/$_\n" } @transports;
 my %base = (
     compatibility_level => '3.6', myhostname => 'mx.gate.test', mydomain => 'gate.test', myorigin => 'origin.test', mydestination => 'mx.gate.test, local.test, gate.test',
     mynetworks => '127.0.0.0/8', local_transport => 'lt:local', virtual_transport => 'vt', relay_transport => 'rt', default_transport => 'dt', relay_domains => 'relay.test',
