@@ -256,7 +256,7 @@ static const struct row {
 	{ "one recipient", { { 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" },
 		"(connect)|EHLO gate.test|MAIL FROM:<a@x.test> SIZE=21|RCPT TO:<b@y.test> ORCPT=rfc822;b@y.test|DATA|.|", OK },
 	{ "null sender, odd recipient", { { 0 } }, { .sender = "", .rcpts = "a..b@y.test" },
-		"(connect)|EHLO gate.test|MAIL FROM:<> SIZE=21|RCPT TO:<\"a..b\"@y.test> ORCPT=rfc822;a..b@y.test|DATA|.|", OK },
+		"(connect)|EHLO gate.test|MAIL FROM:<> SIZE=21|RCPT TO:<\"a..b\"@y.test> ORCPT=rfc822;\"a..b\"@y.test|DATA|.|", OK },
 	{ "8 bit and DSN", { { 0 } },
 		{ .sender = "a@x.test",
 			.rcpts = "b@y.test",
