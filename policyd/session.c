@@ -196,6 +196,7 @@ static int serve_request(struct session *s, struct request *r, struct str named,
 	else
 		fill_answer(r, &out, &answer);
 	rc = policy_send_answer(s->io, &answer, deadline_in(SEND_MS), e);
+	r->trace = NULL; /* it is on its way: nobody hears what comes now */
 	shadow_try(r, rules, &out);
 	ruleset_unref(rules);
 	return rc;
@@ -207,8 +208,11 @@ static int answer_request(struct session *s, struct arena *life, const struct po
 	struct request *r = request_new(life, attrs);
 	struct str named = policy_get(attrs, "restrictions");
 	bool asked_why = s->trusted && policy_get(attrs, "explain").n > 0;
-	int rc = asked_why ? explain(s, r, named, e) : serve_request(s, r, named, e);
+	int rc;
 
+	if (s->trusted && policy_get(attrs, "reasons").n > 0)
+		r->trace = arena_alloc(r->life, sizeof *r->trace); /* for the story that smtpd tells */
+	rc = asked_why ? explain(s, r, named, e) : serve_request(s, r, named, e);
 	request_unref(r);
 	return rc;
 }

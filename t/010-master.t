@@ -90,7 +90,7 @@ print $trace "$$ stop $name\n";
 syswrite $control, 'S';
 EOT
 chmod 0755, "$dir/daemons/stand-in";
-symlink 'stand-in', "$dir/daemons/$_" for qw(smtpd cleanup trivial-rewrite pickup qmgr smtp pipe bounce error discard metrics policyd);
+symlink 'stand-in', "$dir/daemons/$_" for qw(smtpd cleanup trivial-rewrite pickup qmgr smtp pipe bounce error discard metrics explain policyd);
 
 my $port   = free_port();
 my $smtpd  = "127.0.0.1:$port";

@@ -21,6 +21,7 @@
 
 #define TEXT_MAX 2000         /* octets of one line's text */
 #define HEAD_MAX 512          /* octets in front of the text */
+#define SESSION_MAX 40        /* octets behind it */
 #define PENDING_MAX (256 * 1024)
 #define FLUSH_AT (32 * 1024)  /* do not wait for the end of the loop turn */
 #define RECONNECT_MS 1000     /* between attempts to reach a dead syslog */
@@ -41,6 +42,8 @@ static struct {
 	int64_t reconnect_at;
 	size_t dropped;
 	size_t pending;
+	void (*tell)(const char *level, const char *text, size_t n);
+	const char *(*session)(void);
 	char lines[PENDING_MAX];
 } out = { .fd = -1 };
 
@@ -361,16 +364,46 @@ static void to_stderr(const char *line, size_t n)
 	(void)done; /* nobody is left to tell */
 }
 
+static void tell(const struct level *level, const char *text, size_t n)
+{
+	static bool busy; /* who is told may have something to say himself, even that memory is used up */
+	char word[16];
+
+	if (busy)
+		return;
+	busy = true;
+	snprintf(word, sizeof word, "%.*s", (int)strcspn(level->word, ":"), level->word);
+	out.tell(word, text, n);
+	busy = false;
+}
+
+/* " sid=..." where the line belongs to a session; its size. */
+static size_t add_session(char *to)
+{
+	const char *id = out.session == NULL ? "" : out.session();
+	int n = *id == '\0' ? 0 : snprintf(to, SESSION_MAX, " sid=%s", id);
+
+	return n < SESSION_MAX ? (size_t)n : SESSION_MAX - 1;
+}
+
+void log_tell(void (*tell_one)(const char *level, const char *text, size_t n), const char *(*session)(void))
+{
+	out.tell = tell_one;
+	out.session = session;
+}
+
 static void put(const struct level *level, const char *fmt, va_list ap)
 {
-	char line[HEAD_MAX + TEXT_MAX + 1];
+	char line[HEAD_MAX + TEXT_MAX + SESSION_MAX + 1];
 	int saved = errno;
 	size_t n = head(line, level);
 	int text = format_text(line + n, TEXT_MAX + 1, fmt, ap);
 	size_t size = text < 0 ? 0 : text > TEXT_MAX ? TEXT_MAX : (size_t)text;
 
 	clean(line + n, size);
-	n += size;
+	if (out.tell != NULL && level != &debug)
+		tell(level, line + n, size);
+	n += size + add_session(line + n + size);
 	line[n++] = '\n';
 	if (out.target == TO_STDERR)
 		to_stderr(line, n);

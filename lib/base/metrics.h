@@ -47,6 +47,7 @@ enum metric { /* the rows of metric_rows[], same order */
 	METRIC_WORKER_DEATHS,
 	METRIC_RELOADS,
 	METRIC_CERT_EXPIRY,
+	METRIC_STORY_LOST,
 	METRIC_LOST,
 	METRIC_COUNT
 };

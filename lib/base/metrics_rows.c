@@ -37,6 +37,7 @@ const struct metric_row metric_rows[METRIC_COUNT] = {
 	[METRIC_WORKER_DEATHS] = { "gatepost_worker_deaths_total", COUNTER, "command", "Workers that ended otherwise than asked" },
 	[METRIC_RELOADS] = { "gatepost_reloads_total", COUNTER, "result", "Configurations read while running" },
 	[METRIC_CERT_EXPIRY] = { "gatepost_tls_certificate_not_after_seconds", GAUGE, "file", "When the SMTP server's certificates end; 0: not used any more" },
+	[METRIC_STORY_LOST] = { "gatepost_explain_events_lost_total", COUNTER, "", "Events that nobody could take: stories with holes" },
 	[METRIC_LOST] = { "gatepost_metrics_lost_total", COUNTER, "", "Values not counted: too many series" },
 };
 

@@ -11,6 +11,7 @@ static const struct command commands[] = {
 	{ "discard", NULL, 0, NULL },
 	{ "dnsblog", NULL, COMMAND_SKIP, "policyd asks DNS lists" },
 	{ "error", NULL, 0, NULL },
+	{ "explain", NULL, COMMAND_SINGLE, NULL },
 	{ "flush", NULL, COMMAND_SKIP, "the queue manager knows what is deferred" },
 	{ "fsstone", NULL, COMMAND_SKIP, "a benchmark" },
 	{ "lmtp", "smtp", COMMAND_PARALLEL | COMMAND_LIMITED, NULL },

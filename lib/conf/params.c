@@ -10,6 +10,7 @@ const struct param_area conf_areas[] = {
 	{ "early", "Early checks of the SMTP server", params_early, &params_early_count },
 	{ "verify", "Address verification", params_verify, &params_verify_count },
 	{ "policy", "Policy", params_policy, &params_policy_count },
+	{ "explain", "What is kept for gatepost explain", params_explain, &params_explain_count },
 	{ "redis", "Redis", params_redis, &params_redis_count },
 	{ "milter", "Milters", params_milter, &params_milter_count },
 	{ "auth", "DKIM, DMARC and ARC milters", params_auth, &params_auth_count },

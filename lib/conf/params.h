@@ -55,9 +55,9 @@ extern const char *const conf_postfix_names[];
 extern const size_t conf_postfix_name_count;
 bool conf_postfix_knows(const char *name); /* is it one of those? */
 
-extern const struct param params_auth[], params_delivery[], params_early[], params_identity[], params_limits[], params_lmtp[], params_milter[],
+extern const struct param params_auth[], params_delivery[], params_early[], params_explain[], params_identity[], params_limits[], params_lmtp[], params_milter[],
 	params_policy[], params_queue[], params_redis[], params_rewrite[], params_smtp[], params_smtpd[], params_tls[], params_verify[];
-extern const size_t params_auth_count, params_delivery_count, params_early_count, params_identity_count, params_limits_count, params_lmtp_count,
+extern const size_t params_auth_count, params_delivery_count, params_early_count, params_explain_count, params_identity_count, params_limits_count, params_lmtp_count,
 	params_milter_count, params_policy_count, params_queue_count, params_redis_count, params_rewrite_count, params_smtp_count,
 	params_smtpd_count, params_tls_count, params_verify_count;
 

@@ -36,6 +36,7 @@ struct fiber {
 	bool woken;
 	bool called; /* by the queue it waits in */
 	bool trimmed;
+	char tag[FIBER_TAG_MAX];
 };
 
 static struct {
@@ -221,6 +222,21 @@ struct fiber *fiber_self(void)
 const char *fiber_name(const struct fiber *f)
 {
 	return f->name;
+}
+
+void fiber_set_tag(const char *tag)
+{
+	struct fiber *f = fiber_self();
+
+	check(f != NULL);
+	snprintf(f->tag, sizeof f->tag, "%s", tag);
+}
+
+const char *fiber_tag(void)
+{
+	struct fiber *f = fiber_self();
+
+	return f == NULL ? "" : f->tag;
 }
 
 size_t fiber_count(void)

@@ -23,6 +23,10 @@ struct fiber *fiber_start(const char *name, void (*fn)(void *), void *arg);
 struct fiber *fiber_self(void); /* NULL in the loop itself */
 const char *fiber_name(const struct fiber *f);
 size_t fiber_count(void);
+/* A short text that goes with this fiber: the session it serves, for log lines and events. Cut at FIBER_TAG_MAX - 1. "" outside of fibers. */
+#define FIBER_TAG_MAX 32
+void fiber_set_tag(const char *tag);
+const char *fiber_tag(void);
 
 /* Suspends until fiber_wake() or the deadline. True: woken; false: deadline passed. A wake before the wait is
  * remembered once. */

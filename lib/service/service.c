@@ -16,6 +16,7 @@
 #include "lib/net/dns.h"
 #include "lib/net/fiber.h"
 #include "lib/net/loop.h"
+#include "lib/net/story.h"
 #include "lib/service/parts.h"
 
 #define FIRST_REQUEST_MS 100 /* after accept(): whoever connected in time says what it wants */
@@ -285,6 +286,13 @@ static void open_metrics(void)
 		close(fd);
 }
 
+/* Only master's workers have somebody to tell; the explain service itself does not tell stories. */
+static void open_story(void)
+{
+	if (self.options.supervised && conf_size(self.conf, "explain_ring_size") > 0 && strcmp(self.what->command, "explain") != 0)
+		story_open(self.what->command, "private/explain", conf_bool(self.conf, "log_session_id"));
+}
+
 /* Everything that needs the privileges or the whole file system, then without them. */
 static void prepare(void)
 {
@@ -370,6 +378,7 @@ int service_main(int argc, char **argv, const struct service *s)
 	loop_init();
 	catch_signals();
 	loop_on_idle(flush_idle, NULL);
+	open_story();
 	prepare();
 	if (self.options.supervised)
 		watch_master();

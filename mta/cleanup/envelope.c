@@ -1,16 +1,35 @@
 /* mta/cleanup/envelope.c - sender and recipients: canonical form, aliases, copies, no recipient twice. */
 #include <string.h>
 
+#include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
+#include "lib/net/story.h"
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
 
+/* For gatepost explain; addresses that stay need no words. */
+static void tell_rewriting(const struct mail *x, const char *what, struct str from, struct str to)
+{
+	struct buf event = { 0 };
+
+	if (str_eq(from, to) || !story_wanted())
+		return;
+	story_begin(&event, "rewrite", x->m.id);
+	json_add_member(&event, "what", str_z(what));
+	json_add_member(&event, "from", from);
+	json_add_member(&event, "to", to);
+	story_tell(&event);
+}
+
 int envelope_sender(struct mail *x, struct str sender)
 {
+	struct str given = sender;
+
 	if (rewrite_address(x, &sender) < 0 || map_canonical(x, &sender, MAP_ENVELOPE_SENDER) < 0)
 		return -1;
+	tell_rewriting(x, "sender", given, sender);
 	x->m.sender = sender;
 	return 0;
 }
@@ -95,7 +114,7 @@ static void copy_for_rcpt(struct mail *x, struct str addr)
 void envelope_add(struct mail *x, struct str addr, struct str orig, struct str orcpt, int notify, bool with_bcc)
 {
 	struct queue_rcpt r = declared(x, addr, orig, orcpt, notify);
-	struct str *list;
+	struct str *list, given = addr;
 	size_t count;
 
 	if (addr.n == 0)
@@ -106,8 +125,10 @@ void envelope_add(struct mail *x, struct str addr, struct str orig, struct str o
 		copy_for_rcpt(x, addr);
 	if (map_virtual(x, addr, &list, &count) < 0)
 		return;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		tell_rewriting(x, with_bcc ? "recipient" : "copy for", given, list[i]);
 		add_final(x, list[i], &r);
+	}
 }
 
 void envelope_stage(struct mail *x)
@@ -167,6 +188,7 @@ void envelope_redirect(struct mail *x)
 
 	if (to.n == 0 || x->rcpts.count == 0 || rewrite_address(x, &to) < 0)
 		return;
+	tell_rewriting(x, "redirected: recipient", x->rcpts.v[0].addr, to);
 	x->rcpts.count = 1;
 	x->rcpts.v[0].addr = to;
 }

@@ -16,7 +16,7 @@ static const struct {
 	const char *name;
 	bool is_private;
 } places[] = {
-	{ "bounce", true }, { "cleanup", true }, { "metrics", false }, { "pickup", false }, { "policyd", true }, { "qmgr", false }, { "rewrite", true },
+	{ "bounce", true }, { "cleanup", true }, { "explain", true }, { "metrics", false }, { "pickup", false }, { "policyd", true }, { "qmgr", false }, { "rewrite", true },
 };
 
 /* The first fatal problem is in the error record and becomes the caller's message. */

@@ -14,6 +14,7 @@ const struct service_row default_rows[] = {
 	ROW("error", true, "error"),
 	ROW("retry", true, "error"),
 	ROW("discard", true, "discard"),
+	ROW("explain", true, "explain"),
 	ROW("metrics", false, "metrics"),
 };
 const size_t default_row_count = sizeof default_rows / sizeof *default_rows;

@@ -16,6 +16,7 @@
 #include "mta/smtpd/settings.h"
 
 #define POOL_MAX 64
+#define REASONS_MAX 8000 /* octets that are told of one list */
 #define POLICYD_TIMEOUT_MS 100000
 #define CODE_TRY_LATER CODE(451, 4, 3, 0)
 
@@ -274,6 +275,13 @@ static void take_headers(struct session *s, const struct policy_request *answer)
 	}
 }
 
+static void take_reasons(struct buf *story, const struct policy_request *answer)
+{
+	for (size_t i = 0; i < answer->count; i++)
+		if (str_eqz(answer->attrs[i].name, "reason") && story->n < REASONS_MAX)
+			buf_addf(story, "  %.*s\n", STRF(answer->attrs[i].value));
+}
+
 /* A permit that a forged name, a stranger's DNS or a routed address could bring about is no permit. */
 static enum verdict doubt_permit(struct check *c, const struct rule *r)
 {
@@ -316,11 +324,15 @@ enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n,
 
 	*used = n;
 	policy_add(q, "restrictions", run_text(s, rules, n));
+	if (c->story != NULL)
+		policy_add(q, "reasons", STR("yes"));
 	if (ask("policyd", cf.policyd, s, q, answer, POLICYD_TIMEOUT_MS, &e) < 0) {
 		log_warn("problem talking to policyd: %s", e.text);
 		return check_trouble(c, CODE_TRY_LATER, "Temporary lookup failure");
 	}
 	take_headers(s, answer);
+	if (c->story != NULL)
+		take_reasons(c->story, answer);
 	if (!str_to_u64(policy_get(answer, "index"), n - 1, &index))
 		return CHECK_DUNNO; /* all were asked, none had an opinion */
 	*used = (size_t)index + 1;

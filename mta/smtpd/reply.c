@@ -8,6 +8,7 @@
 #include "lib/mail/date.h"
 #include "lib/mail/dsn.h"
 #include "lib/net/fiber.h"
+#include "lib/net/story.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
 
@@ -159,9 +160,13 @@ static int send_reply(struct session *s, struct code code, struct str text)
 	if (refused)
 		count_refusal(s, code);
 	slow_down(s);
+	if (refused && cf.reply_token)
+		text = arena_printf(session_scratch(s), "%.*s [%s]", STRF(text), s->sid);
 	reply_format(&out, code, text, wants_footer ? footer_for(s, code, text, &footer) : STR_NONE);
 	if (!s->closed && stream_write(s->io, buf_str(&out), session_deadline(s)) < 0)
 		s->closed = true;
+	if (story_wanted())
+		s->told = arena_dup(session_scratch(s), str_trim(buf_str(&out)));
 	buf_done(&out);
 	buf_done(&footer);
 	if (code.smtp == 421 || code.smtp == 521)

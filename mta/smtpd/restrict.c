@@ -4,12 +4,15 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/mail/addr.h"
+#include "lib/net/story.h"
 #include "mta/smtpd/policy.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/story.h"
 
 #define DEPTH_MAX 100 /* of restriction classes inside each other, as Postfix */
 
@@ -370,22 +373,35 @@ static size_t run_length(const struct rule *r, size_t left)
 	return n;
 }
 
-enum verdict rule_list_eval(struct check *c, const struct rule_list *l)
+/* From rule r on: one, or as many as are asked together; *n of them were. */
+static enum verdict eval_some(struct check *c, const struct rule *r, size_t left, size_t *n)
+{
+	int64_t began_us = c->story != NULL ? clock_mono_us() : 0;
+	enum verdict v;
+
+	*n = 1;
+	if (r->def != NULL && (r->def->flags & RULE_POLICYD)) {
+		*n = run_length(r, left);
+		v = policy_ask_run(c, r, *n, n);
+	} else {
+		v = eval_rule(c, r);
+	}
+	if (c->story != NULL) /* policyd has told of all it was asked: the last one decided */
+		story_add_rule(c->story, c, &r[*n - 1], v, clock_mono_us() - began_us);
+	return v;
+}
+
+static enum verdict eval_list(struct check *c, const struct rule_list *l)
 {
 	enum verdict v = CHECK_DUNNO;
 	bool outer = c->warn;
 
 	for (size_t i = 0; i < l->count && v == CHECK_DUNNO;) {
 		const struct rule *r = &l->rules[i];
-		size_t n = 1;
+		size_t n;
 
 		c->warn = outer || r->warn;
-		if (r->def != NULL && (r->def->flags & RULE_POLICYD)) {
-			n = run_length(r, l->count - i);
-			v = policy_ask_run(c, r, n, &n);
-		} else {
-			v = eval_rule(c, r);
-		}
+		v = eval_some(c, r, l->count - i, &n);
 		if (v == CHECK_OK && r->def != NULL && *cf.permit_log != '\0')
 			log_permit(c, &l->rules[i + n - 1]);
 		if (v != CHECK_DUNNO)
@@ -395,5 +411,20 @@ enum verdict rule_list_eval(struct check *c, const struct rule_list *l)
 			break; /* whatever follows, the answer is "later" */
 	}
 	c->warn = outer;
+	return v;
+}
+
+enum verdict rule_list_eval(struct check *c, const struct rule_list *l)
+{
+	struct buf story = { 0 };
+	enum verdict v;
+
+	if (c->story != NULL || l->where == NULL || !story_wanted())
+		return eval_list(c, l); /* a class tells its part in the list it is in */
+	c->story = &story;
+	v = eval_list(c, l);
+	c->story = NULL;
+	story_checks(c, l, v, &story);
+	buf_done(&story);
 	return v;
 }

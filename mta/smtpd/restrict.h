@@ -40,6 +40,7 @@ struct check { /* one list being evaluated */
 	const char *klass; /* "Client host", "Recipient address" ... */
 	unsigned depth;    /* of restriction classes and lists in actions */
 	bool warn;         /* under warn_if_reject: refusals are only logged */
+	struct buf *story; /* what was asked so far, for gatepost explain; NULL: not wanted */
 };
 
 struct rule;
@@ -69,6 +70,7 @@ struct rule_list {
 	struct rule *rules;
 	size_t count;
 	const char *name; /* parameter, for messages */
+	const char *where; /* it is set: "main.cf:12"; NULL: no story is told of it */
 	enum list_kind kind;
 };
 

@@ -81,7 +81,7 @@ int rule_list_parse(struct arena *a, struct str text, enum list_kind kind, const
 
 	for (struct str scan = text; str_word_braced(&scan).n > 0;)
 		cap++;
-	*out = (struct rule_list){ arena_alloc(a, (cap + 1) * sizeof *out->rules), 0, name, kind };
+	*out = (struct rule_list){ arena_alloc(a, (cap + 1) * sizeof *out->rules), 0, name, NULL, kind };
 	while ((word = str_word_braced(&rest)).n > 0) {
 		struct rule *r = &out->rules[out->count];
 
@@ -182,6 +182,8 @@ void restrict_load(const struct conf *c)
 		if (rule_list_parse(cf.life, str_z(conf_str(c, list_params[i].param)), (enum list_kind)i, list_params[i].param,
 			    &cf.lists[i], &e) < 0)
 			log_fatal("%s: %s", list_params[i].param, e.text);
+	for (size_t i = 0; i < LIST_COUNT; i++)
+		cf.lists[i].where = arena_z(cf.life, str_z(conf_source(c, list_params[i].param)));
 	for (size_t i = 0; i < LIST_COUNT; i++)
 		warn_of_unknown(&cf.lists[i]);
 	load_local_clients(c);

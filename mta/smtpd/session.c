@@ -13,6 +13,7 @@
 #include "lib/base/metrics.h"
 #include "lib/base/utf8.h"
 #include "lib/net/dns.h"
+#include "lib/net/fiber.h"
 #include "lib/service/service.h"
 #include "mta/smtpd/crowd.h"
 #include "mta/smtpd/early.h"
@@ -20,6 +21,7 @@
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/proxy.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/story.h"
 
 #define DNS_PATIENCE_MS 30000
 #define CODE_TIMEOUT CODE(421, 4, 4, 2)
@@ -197,6 +199,7 @@ static int greet_with_milters(struct session *s)
 int session_greet(struct session *s)
 {
 	session_where(s, "CONNECT");
+	story_session(s);
 	s->xclient_allowed = client_listed(s, cf.xclient_hosts);
 	s->ehlo_discard = cf.ehlo_discard;
 	if (cf.ehlo_discard_maps.count > 0) {
@@ -471,6 +474,7 @@ static void command_loop(struct session *s)
 	while (!s->hangup && !s->closed && !too_many_errors(s) && !draining(s)) {
 		bool bare = false;
 		int rc = read_line(s, &bare);
+		int64_t began_us;
 		struct str line;
 
 		if (rc == STREAM_TOO_LONG) {
@@ -489,7 +493,10 @@ static void command_loop(struct session *s)
 			line.n = (size_t)str_chr(line, '\0');
 		if (s->scratch != NULL)
 			arena_reset(s->scratch);
+		s->told = STR_NONE;
+		began_us = clock_mono_us();
 		run_line(s, line);
+		story_command(s, line, began_us);
 	}
 	if (s->closed && !s->hangup)
 		session_log_end(s, "lost connection");
@@ -560,6 +567,8 @@ void session_run(struct stream *io, const struct sock_addr *peer)
 	s->mail = arena_new("smtpd mail");
 	s->io = io;
 	s->peer = *peer;
+	queue_id_new(s->sid);
+	fiber_set_tag(s->sid);
 	session_where(s, "CONNECT");
 	meet_client(s);
 	if (*cf.proxy_protocol == '\0' || proxy_read(s) == 0)

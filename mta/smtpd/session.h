@@ -103,6 +103,8 @@ struct verb;
 #define VERB_COUNT 16 /* rows of verbs[], the last one for unknown commands */
 
 struct session {
+	char sid[QUEUE_ID_MAX]; /* names the session in the log and for gatepost explain */
+	struct str told; /* the last reply, for its story; lives in scratch */
 	struct arena *life, *mail, *scratch;
 	struct stream *io;
 	struct buf line; /* the command being run */

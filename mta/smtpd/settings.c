@@ -105,6 +105,7 @@ static const struct value_row values[] = {
 	{ "smtpd_timeout", V_TIME, AT(timeout_ms) },
 	{ "smtpd_tls_ask_ccert", V_BOOL, AT(tls_ask_ccert) },
 	{ "smtpd_tls_auth_only", V_BOOL, AT(tls_auth_only) },
+	{ "smtpd_reply_token", V_BOOL, AT(reply_token) },
 	{ "smtpd_tls_fingerprint_digest", V_STR, AT(tls_digest) },
 	{ "smtpd_tls_loglevel", V_INT, AT(tls_loglevel) },
 	{ "smtpd_tls_received_header", V_BOOL, AT(tls_received) },

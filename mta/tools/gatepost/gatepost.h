@@ -49,6 +49,7 @@ int verb_check(struct tool *t, int argc, char **argv);
 int verb_config(struct tool *t, int argc, char **argv);
 int verb_dkim(struct tool *t, int argc, char **argv);
 int verb_dmarc(struct tool *t, int argc, char **argv);
+int verb_explain(struct tool *t, int argc, char **argv);
 int verb_flush(struct tool *t, int argc, char **argv);
 int verb_greylist(struct tool *t, int argc, char **argv);
 int verb_import(struct tool *t, int argc, char **argv);

@@ -61,6 +61,7 @@ sub client {
 sub mail { my ($self, @message) = @_; return $self->client->mail(@message) }
 sub log { return slurp("$_[0]{conf}/log") }
 sub pid { return $_[0]{pid} }
+sub endpoint { return $_[0]{port} ? "inet:127.0.0.1:$_[0]{port}" : "unix:$_[0]{conf}/sock" }
 sub reload { kill 'HUP', $_[0]{pid} }
 
 sub stop {

@@ -1,0 +1,25 @@
+/* lib/net/story.h - what happens to sessions and messages, told to the explain service as it happens.
+ *
+ * An event is one flat JSON object on a line: "ts" (microseconds since 1970), "node", "c" (the program), "sid" and "qid" (session and queue
+ * id, as far as known), "kind", and what belongs to that kind. Log lines about a session or message become events by themselves; what the log
+ * does not have is told with story_begin() and story_tell(). Telling never waits: what the explain service has not taken is kept up to a limit,
+ * and lost beyond it, which is counted.
+ */
+#ifndef GATEPOST_LIB_NET_STORY_H
+#define GATEPOST_LIB_NET_STORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/base/str.h"
+
+/* From now on, events go to the socket at this path (copied), below the working directory. After loop_init(). log_sid: lines of the log that
+ * belong to a session end in " sid=...". */
+void story_open(const char *component, const char *path, bool log_sid);
+bool story_wanted(void); /* is there somebody to tell? Nothing need be prepared otherwise */
+
+/* An event of this fiber's session (fiber_tag()) and this message; qid may be NULL. Add members with json_add_*(), then story_tell(). */
+void story_begin(struct buf *event, const char *kind, const char *qid);
+void story_tell(struct buf *event); /* releases it */
+
+#endif
