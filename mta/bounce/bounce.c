@@ -121,10 +121,13 @@ static struct str our_address(struct arena *a, const char *local)
 
 /* ---- making one ---- */
 
-/* The whole message goes back when a failure is reported, the sender does not mind, and it is not too large. */
+/* The whole message goes back when a failure is reported, the sender does not mind, and it is not too large. What was to be kept from other
+ * eyes stays here (RFC 8689 section 5). */
 static bool return_whole(const struct bounce_request *r)
 {
-	return r->kind == BOUNCE_FAILURE && r->m.ret != DSN_RET_HDRS && r->m.header_size + r->m.body_size <= self.size_limit;
+	if (r->m.ret == DSN_RET_HDRS || (r->m.flags & QUEUE_REQUIRETLS))
+		return false;
+	return r->kind == BOUNCE_FAILURE && r->m.header_size + r->m.body_size <= self.size_limit;
 }
 
 static void thread_fields(struct notice *n, struct arena *a)

@@ -75,7 +75,7 @@ static void make_envelope(const struct notice *n, struct str from, struct arena 
 	memset(r, 0, sizeof *r);
 	r->flags = filter_flags;
 	memcpy(r->m.id, n->new_id.p, n->new_id.n);
-	r->m.flags = QUEUE_BOUNCE | QUEUE_LOCAL | (n->about->m.flags & QUEUE_UTF8) | (notice_8bit(n) ? QUEUE_BODY_8BITMIME : 0);
+	r->m.flags = QUEUE_BOUNCE | QUEUE_LOCAL | (n->about->m.flags & (QUEUE_UTF8 | QUEUE_REQUIRETLS)) | (notice_8bit(n) ? QUEUE_BODY_8BITMIME : 0);
 	r->m.arrival_us = n->now_us;
 	r->m.sender = from;
 	r->m.rcpts = arena_alloc(a, sizeof *r->m.rcpts);

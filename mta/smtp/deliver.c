@@ -211,7 +211,7 @@ static void try_hop(struct delivery *d, struct str text)
 		keep_reason(d, &why);
 		return;
 	}
-	if (security_for(d->a, &hop, d->r->m.sender, &sec, &why) < 0) {
+	if (security_for(d->a, &hop, d->r->m.sender, !cfg->lmtp && (d->r->m.flags & QUEUE_REQUIRETLS), &sec, &why) < 0) {
 		keep_reason(d, &why);
 		return;
 	}

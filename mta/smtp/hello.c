@@ -59,6 +59,7 @@ static const struct {
 	{ "AUTH", OFFER_AUTH, read_mechanisms },
 	{ "XFORWARD", OFFER_XFORWARD, read_xforward },
 	{ "CHUNKING", OFFER_CHUNKING, NULL },
+	{ "REQUIRETLS", OFFER_REQUIRETLS, NULL },
 };
 
 unsigned offers_named(struct str keywords)

@@ -143,8 +143,10 @@ struct security {
 	struct str sasl_user, sasl_password; /* empty: no login */
 };
 
-/* From settings and tables. 0, or -1 with the reason (a table could not be read). May suspend. */
-int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why);
+/* From settings and tables; must_verify: at least TLS with a server that proves who it is. 0, or -1 with the reason (a table could not be
+ * read). May suspend. */
+int security_for(
+	struct arena *a, const struct nexthop *hop, struct str sender, bool must_verify, struct security *out, struct failure *why);
 /* The same for one of its servers: its login, its TLSA records. 0, or -1 with the reason. Suspends. */
 int security_for_server(struct arena *a, const struct nexthop *hop, const struct servers *list, const struct server *server, struct security *sec,
 	struct failure *why);
@@ -179,6 +181,7 @@ enum { /* session.offers */
 	OFFER_AUTH = 64,
 	OFFER_XFORWARD = 128,
 	OFFER_CHUNKING = 256,
+	OFFER_REQUIRETLS = 1024, /* only offered in TLS */
 	OFFER_SILENT = 512 /* not an offer: discard without a log line */
 };
 unsigned offers_named(struct str keywords); /* "8bitmime, dsn": their bits; "silent-discard" */

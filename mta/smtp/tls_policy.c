@@ -180,7 +180,7 @@ static bool wants_sts(const struct nexthop *hop, const struct security *sec)
 	return cfg->sts && hop->mx && !sec->by_table && (sec->level == TLS_MAY || sec->level == TLS_ENCRYPT || sec->level == TLS_DANE);
 }
 
-static int security_tls(struct arena *a, const struct nexthop *hop, struct security *out, struct failure *why)
+static int security_tls(struct arena *a, const struct nexthop *hop, bool must_verify, struct security *out, struct failure *why)
 {
 	out->level = cfg->tls_level;
 	if (cfg->tls_policy.count > 0 && look_up(a, hop, out, why) < 0)
@@ -191,6 +191,11 @@ static int security_tls(struct arena *a, const struct nexthop *hop, struct secur
 		out->server_name = str_z(cfg->tls_servername);
 	if (wants_sts(hop, out))
 		out->sts = sts_find(a, hop->host);
+	/* Where TLS is off altogether it stays so: the message goes back. */
+	if (must_verify && (cfg->tls_level != TLS_NONE || cfg->tls_policy.count > 0) && out->level <= TLS_ENCRYPT && out->sts == NULL) {
+		out->level = TLS_SECURE;
+		out->match = usual_match(TLS_SECURE);
+	}
 	return check_level(a, hop, out, why);
 }
 
@@ -202,10 +207,11 @@ static struct str key_of(struct arena *a, const struct security *sec)
 		STRF(sec->ciphers), STRF(sec->exclude), STRF(sec->protocols), STRF(sec->anchors), STRF(id), STRF(sec->sasl_user));
 }
 
-int security_for(struct arena *a, const struct nexthop *hop, struct str sender, struct security *out, struct failure *why)
+int security_for(
+	struct arena *a, const struct nexthop *hop, struct str sender, bool must_verify, struct security *out, struct failure *why)
 {
 	*out = (struct security){ .level = TLS_NONE };
-	if (security_tls(a, hop, out, why) < 0 || security_login(a, hop, sender, out, why) < 0)
+	if (security_tls(a, hop, must_verify, out, why) < 0 || security_login(a, hop, sender, out, why) < 0)
 		return -1;
 	out->shareable = out->level <= TLS_ENCRYPT && out->sts == NULL;
 	out->key = key_of(a, out);

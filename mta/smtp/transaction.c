@@ -96,6 +96,8 @@ static void put_mail(struct transaction *t, struct buf *b)
 		buf_addz(b, m->ret == DSN_RET_FULL ? " RET=FULL" : " RET=HDRS");
 	if ((t->s->offers & OFFER_DSN) && m->envid.n > 0)
 		buf_addf(b, " ENVID=%.*s", STRF(m->envid));
+	if ((t->s->offers & OFFER_REQUIRETLS) && (m->flags & QUEUE_REQUIRETLS))
+		buf_addz(b, " REQUIRETLS");
 	if (cfg->dummy_auth && (t->s->offers & OFFER_AUTH))
 		buf_addz(b, " AUTH=<>");
 	buf_addz(b, "\r\n");
@@ -420,6 +422,22 @@ static void refuse_utf8(struct transaction *t)
 				arena_printf(t->d->a, "SMTPUTF8 is required, but was not offered by host %.*s", STRF(t->s->peer))));
 }
 
+/* RFC 8689 section 4.2.1: only to a server that proved who it is and does the same in turn. Final delivery (LMTP) is no relaying. */
+static void refuse_without_tls(struct transaction *t)
+{
+	const struct tls *tls = stream_tls(t->s->io);
+	const char *lack = NULL;
+
+	if (cfg->lmtp || !(t->d->r->m.flags & QUEUE_REQUIRETLS))
+		return;
+	if (tls == NULL || tls_trust(tls) != TLS_VERIFIED)
+		lack = "REQUIRETLS needs a verified TLS session, which is not to be had with host %.*s";
+	else if (!(t->s->offers & OFFER_REQUIRETLS))
+		lack = "REQUIRETLS support required, but was not offered by host %.*s";
+	if (lack != NULL)
+		refuse(t, CODE(0, 5, 7, 30), arena_z(t->d->a, arena_printf(t->d->a, lack, STRF(t->s->peer))));
+}
+
 enum outcome transaction_run(struct delivery *d, struct session *s)
 {
 	struct transaction t = { .d = d, .s = s };
@@ -428,6 +446,7 @@ enum outcome transaction_run(struct delivery *d, struct session *s)
 	refuse_bad_addresses(&t);
 	refuse_too_large(&t);
 	refuse_utf8(&t);
+	refuse_without_tls(&t);
 	if (d->open_count == 0)
 		return OUTCOME_DONE;
 	list_steps(&t);

@@ -96,6 +96,7 @@ static void list_offers(struct offers *o)
 	offer(o, HIDE_DSN, true, "DSN", 0);
 	offer(o, HIDE_SMTPUTF8, cf.smtputf8, "SMTPUTF8", 0);
 	offer(o, HIDE_CHUNKING, true, "CHUNKING", 0);
+	offer(o, HIDE_REQTLS, cf.requiretls && stream_tls(s->io) != NULL, "REQUIRETLS", 0);
 }
 
 int cmd_ehlo(struct session *s, struct str args)

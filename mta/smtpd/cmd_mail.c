@@ -76,6 +76,16 @@ static int set_smtputf8(struct param_run *p, struct str value)
 	return 0;
 }
 
+/* RFC 8689 section 4.2: it makes sense only to who came over TLS. */
+static int set_requiretls(struct param_run *p, struct str value)
+{
+	(void)value; /* has none */
+	if (!cf.requiretls || (p->s->ehlo_discard & HIDE_REQTLS) || stream_tls(p->s->io) == NULL)
+		return session_reply(p->s, CODE(555, 5, 5, 4), "Unsupported option: REQUIRETLS");
+	p->flags |= QUEUE_REQUIRETLS;
+	return 0;
+}
+
 /* RFC 4954 section 5: taken from those who logged in, ignored from others. */
 static int set_auth(struct param_run *p, struct str value)
 {
@@ -151,6 +161,7 @@ static const struct param_row mail_params[] = {
 	{ "AUTH", set_auth, false },
 	{ "BODY", set_body, false },
 	{ "ENVID", set_envid, false },
+	{ "REQUIRETLS", set_requiretls, true },
 	{ "RET", set_ret, false },
 	{ "SIZE", set_size, false },
 	{ "SMTPUTF8", set_smtputf8, true },

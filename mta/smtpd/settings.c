@@ -53,6 +53,7 @@ static const struct value_row values[] = {
 	{ "reject_code", V_INT, AT(code_reject) },
 	{ "relay_domains_reject_code", V_INT, AT(code_relay) },
 	{ "respectful_logging", V_BOOL, AT(respectful) },
+	{ "requiretls_enable", V_BOOL, AT(requiretls) },
 	{ "show_user_unknown_table_name", V_BOOL, AT(show_table_name) },
 	{ "smtpd_banner", V_STR, AT(banner) },
 	{ "smtpd_client_auth_rate_limit", V_INT, AT(auth_rate_limit) },
