@@ -13,23 +13,29 @@ use Gatepost::Process qw(wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 
-my $message = 'CHMRTLNBEA'; # what a filter is told of a session with one
+my $told    = 'CHMRTLNBE';  # what a filter is told of a session with a message
+my $message = "${told}A";   # and its end
 
 # What filters do that do not expect another client on the same connection, and what is said on that until they do.
 my %dislikes = (
-    'closes the connection'       => [ { K => 'CLOSE' }, "O${message}K" ],
-    'closes at the next greeting' => [ { C => [ packet('c'), 'CLOSE' ] }, "O${message}KC" ],
-    'says nothing any more'       => [ { C => [ packet('c'), '' ] }, "O${message}KC" ],
-    'answers with garbage'        => [ { C => [ packet('c'), "\0\0\0\3!!!" ] }, "O${message}KC" ],
+    'closes the connection'       => [ { K => 'CLOSE' }, "O${told}K" ],
+    'closes at the next greeting' => [ { C => [ packet('c'), 'CLOSE' ] }, "O${told}KC" ],
+    'says nothing any more'       => [ { C => [ packet('c'), '' ] }, "O${told}KC" ],
+    'answers with garbage'        => [ { C => [ packet('c'), "\0\0\0\3!!!" ] }, "O${told}KC" ],
 );
 
-# libmilter has a thread for each connection.
+# A filter with libmilter tells the sockets it has.
 my $python = Gatepost::Filter->python(<<'END');
-import sys, threading, Milter
+import os, sys, Milter
 
 class Filter(Milter.Base):
+    def connect(self, *args):
+        return Milter.CONTINUE
+
     def eom(self):
-        self.addheader('X-Thread', '%d' % threading.get_native_id())
+        fds = ['/proc/self/fd/' + fd for fd in os.listdir('/proc/self/fd')]
+        found = [os.readlink(fd) for fd in fds if os.path.lexists(fd)]
+        self.addheader('X-Sockets', ','.join([f for f in found if f.startswith('socket:')]))
         return Milter.CONTINUE
 
 Milter.factory = Filter
@@ -82,15 +88,25 @@ subtest 'a connection serves one client after the other' => sub {
     is_deeply [ commands($f->records(1)) ], ["O${message}Q"], 'has a connection of its own, as from Postfix';
     is crowd('plain', 2), 2, 'two at once';
     is crowd('plain', 1), 1, 'one more';
-    is_deeply [ sort(commands($f->records(2))) ], [ "O${message}K${message}Q", "O${message}Q" ],
+    is_deeply [ sort(commands($f->records(2))) ], [ sort "O${told}K${message}Q", "O${message}Q" ],
         'the first connection goes on, without negotiating again';
 };
 
+# The sockets of the filter at each message so far.
+sub sockets {
+    my ($count) = @_;
+    my $sockets = sub { map { $_->{content} =~ /^X-Sockets: (\S+)/m ? { map { $_ => 1 } split /,/, $1 } : () } $sink->messages };
+    wait_for(sub { $sockets->() == $count });
+    return $sockets->();
+}
+
 subtest 'the same with libmilter' => sub {
     plan skip_all => 'python3-milter is not installed' unless $python;
-    is crowd('python', 2) + crowd('python', 1), 3, 'messages get through';
-    my %threads = map { $_ => 1 } map { $_->{content} =~ /^X-Thread: (\d+)/m } @{ wait_for(sub { my @m = grep { $_->{content} =~ /^X-Thread/m } $sink->messages; @m == 3 && \@m }) // [] };
-    is keys %threads, 2, 'a thread that saw one client saw the next';
+    is crowd('python', 2), 2, 'two at once';
+    my %before = map { %$_ } sockets(2);
+    is crowd('python', 1), 1, 'one more';
+    my $now = (sockets(3))[2];
+    is_deeply [ grep { !$before{$_} } keys %$now ], [], 'has no connection of its own';
 };
 
 for my $what (sort keys %dislikes) {

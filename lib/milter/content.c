@@ -228,6 +228,7 @@ static void collect(struct talk *t)
 		}
 	}
 	filter_final(t->run->s, t->f, &event_eom, &r, &t->v);
+	t->f->at_end = t->v.kind == MILTER_GO_ON;
 }
 
 static void make_changes(struct talk *t)
@@ -278,6 +279,7 @@ static void tell_body_and_end(struct talk *t)
 
 void talk_content(struct talk *t)
 {
+	t->f->at_end = false;
 	tell_headers(t);
 	if (!over(t))
 		tell_eoh(t);

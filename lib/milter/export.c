@@ -302,6 +302,7 @@ void milter_session_export_state(struct milter_session *s, struct buf *text)
 		packet_u32(text, s->filters[i].state);
 		packet_u32(text, (unsigned char)s->filters[i].skipped);
 		packet_u32(text, short_ms(s->filters[i].wait_us / 1000));
+		packet_u32(text, s->filters[i].at_end);
 		put_verdict(text, &s->filters[i].standing);
 	}
 }
@@ -311,6 +312,7 @@ static void get_state(struct import *in, struct filter *f)
 	enum filter_state state = get_u32(in, FILTER_FAILED);
 	char skipped = (char)get_u32(in, 255);
 	int64_t waited_us = (int64_t)get_u32(in, INT32_MAX) * 1000;
+	bool at_end = get_u32(in, 1) != 0;
 	struct verdict standing;
 
 	get_verdict(in, &standing);
@@ -318,6 +320,7 @@ static void get_state(struct import *in, struct filter *f)
 		return;
 	f->state = state;
 	f->skipped = skipped;
+	f->at_end = at_end;
 	f->standing = standing;
 	if (state == FILTER_FAILED)
 		endpoint_failed(f->set, waited_us);

@@ -145,6 +145,7 @@ bool filter_say(struct milter_session *s, struct filter *f, const struct event *
 	macros_put(s, f, ev, &f->out); /* also when the event itself is unwanted: later stages may look at them */
 	if ((f->protocol & ev->no) != 0)
 		return false;
+	f->at_end = false;
 	packet_head(&f->out, ev->command, payload.n);
 	buf_add(&f->out, payload);
 	if ((f->protocol & ev->nr) != 0 && f->out.n <= OUT_MAX)

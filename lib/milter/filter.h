@@ -86,6 +86,7 @@ struct filter {
 	struct agreement agreed; /* before settings had their say */
 	bool reused; /* served another client before, and has not answered this one yet */
 	bool counted; /* among those connected now */
+	bool at_end; /* the last it was told is the end of a message, and it agreed to that: ABORTs not written yet aside */
 	int64_t until; /* no wait lasts longer; 0: any */
 	/* what is recorded of the message under way */
 	int64_t spent_us; /* waited for it */

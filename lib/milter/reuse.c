@@ -1,5 +1,6 @@
 /* lib/milter/reuse.c - connections to a filter that serve one client after the other (SMFIC_QUIT_NC), so that under load neither side opens
- * one for each. Only where the very first event is answered: a connection that did not survive shows itself there, and a new one takes over
+ * one for each. Only at the end of a message: libmilter ignores QUIT_NC in most other places, also behind an ABORT, and then hears nothing
+ * more. And only where the very first event is answered: a connection that did not survive shows itself there, and a new one takes over
  * before the filter has heard of any message. A filter with which that keeps happening is left alone.
  */
 #include "lib/base/log.h"
@@ -11,7 +12,7 @@
 
 #define IDLE_MAX 32 /* connections kept in one process for one filter */
 #define IDLE_MS 5000
-#define PATIENCE_MS 2000 /* for a filter that has not shown yet that it can do this */
+#define PATIENCE_MS 2000 /* for the first answer: one who ignored the QUIT_NC may ignore the greeting as well */
 #define FAILURES_MAX 3 /* in a row, then it is not tried again */
 
 struct reuse {
@@ -19,7 +20,6 @@ struct reuse {
 	struct agreement agreed;
 	unsigned users; /* sessions connected to it now */
 	unsigned failures; /* in a row */
-	bool proven;
 };
 
 /* Settings that offer different versions come to different agreements. */
@@ -98,8 +98,7 @@ struct stream *reuse_connect(struct filter *f, struct arena *life, int64_t deadl
 	for (size_t i = 0; i < MILTER_STAGES; i++)
 		if (f->agreed.macros[i] != NULL)
 			f->agreed.macros[i] = arena_z(life, str_z(f->agreed.macros[i]));
-	if (!r->proven)
-		f->until = deadline_in(PATIENCE_MS);
+	f->until = deadline_in(PATIENCE_MS);
 	return io;
 }
 
@@ -112,12 +111,9 @@ void reuse_left(struct filter *f)
 
 void reuse_worked(struct filter *f)
 {
-	struct reuse *r = reuse_of(f->set);
-
 	f->reused = false;
 	f->until = 0;
-	r->proven = true;
-	r->failures = 0;
+	reuse_of(f->set)->failures = 0;
 }
 
 void reuse_failed(struct filter *f)
@@ -138,7 +134,7 @@ bool reuse_wanted(const struct filter *f)
 
 	if (!f->counted || f->version < 6 || (f->protocol & (WITHOUT_CONNECT | NR_CONNECT)) != 0)
 		return false;
-	if (f->state != FILTER_OPEN && f->state != FILTER_PASSED)
+	if ((f->state != FILTER_OPEN && f->state != FILTER_PASSED) || !f->at_end)
 		return false;
 	r = reuse_of(f->set);
 	return r->users > 1 && r->failures < FAILURES_MAX;

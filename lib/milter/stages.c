@@ -249,6 +249,8 @@ static void farewell(struct milter_session *s)
 			bool keep = reuse_wanted(f);
 			struct iovec iov;
 
+			if (keep)
+				buf_clear(&f->out); /* nothing but ABORTs of a message that ended */
 			packet_simple(&f->out, keep ? 'K' : 'Q');
 			iov = (struct iovec){ f->out.p, f->out.n };
 			if (stream_writev(f->io, &iov, 1, deadline_in(FAREWELL_MS)) < 0)
