@@ -12,6 +12,8 @@ static void sorted(void)
 			restrictions[i - 1].name, restrictions[i].name);
 	for (size_t i = 0; i < restriction_count; i++) {
 		ok(restriction_find(str_z(restrictions[i].name)) == &restrictions[i], "%s is found", restrictions[i].name);
+		if (str_eqz(STR("reject_maps_rbl"), restrictions[i].name))
+			continue; /* stands for others, which restrict_load.c puts in its place */
 		ok((restrictions[i].eval == NULL) == ((restrictions[i].flags & RULE_POLICYD) != 0), "%s has one judge",
 			restrictions[i].name);
 	}
