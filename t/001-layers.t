@@ -35,6 +35,7 @@ my %foreign = (
     pcre2     => [qw(lib/table)],
     idn2      => [qw(lib/net milters/dmarc)],
     libpsl    => [qw(milters/dmarc)],
+    seccomp   => [qw(lib/base)],
     zlib      => [qw(mta/tools/gatepost)],
 );
 

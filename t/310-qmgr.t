@@ -120,6 +120,7 @@ sub start_daemon {
             POSIX::dup2(300, 3);
             POSIX::dup2(301, 4);
             POSIX::close($_) for 5 .. 301;
+            POSIX::open('/dev/null') == 5 or POSIX::_exit(1); # where master's memory for counters is
             open STDERR, '>>', "$m->{dir}/stderr";
             exec "$bin/$program", '-c', "$m->{dir}/conf", '-n', $name, '-s', 1 or POSIX::_exit(1);
         }

@@ -27,7 +27,8 @@ my $dir = tempdir('gatepost-dkim.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 # Root's milters become this user, who has to read the keys.
 my ($owner) = grep { defined getpwnam $_ } qw(daemon mail nobody);
 my $own = sub { chown +(getpwnam $owner)[2, 3], @_ if $> == 0 };
-$own->($dir);
+mkdir "$dir/keys";
+$own->($dir, "$dir/keys");
 my %running;
 my $main_pid = $$;
 END {
@@ -42,7 +43,7 @@ END {
 # A private key file and its key record.
 sub key {
     my ($name, @kind) = @_;
-    my $file = "$dir/$name.pem";
+    my $file = "$dir/keys/$name.pem";
     system("openssl genpkey @kind -out $file 2>/dev/null") == 0 or die "openssl genpkey @kind";
     chmod 0600, $file;
     $own->($file);
@@ -99,8 +100,8 @@ sub start {
 }
 
 my $sign_table = 'inline:{ ' . join(', ',
-    "{ our.test = our.test:rsa:$dir/rsa.pem, our.test:ed:$dir/ed.pem }", "weak.test=our.test:weak:$dir/weak.pem",
-    "one\@two.test=two.test:x:$dir/rsa.pem", ".sub.test=our.test:rsa:$dir/rsa.pem", "open.test=open.test:s:$dir/open.pem") . ' }';
+    "{ our.test = our.test:rsa:$dir/keys/rsa.pem, our.test:ed:$dir/keys/ed.pem }", "weak.test=our.test:weak:$dir/keys/weak.pem",
+    "one\@two.test=two.test:x:$dir/keys/rsa.pem", ".sub.test=our.test:rsa:$dir/keys/rsa.pem", "open.test=open.test:s:$dir/keys/open.pem") . ' }';
 my $sign     = start(sign   => (dkim_mode => 'sign', dkim_sign_table => $sign_table));
 my $simple   = start(simple => (dkim_mode => 'sign', dkim_sign_table => $sign_table, dkim_canonicalization => 'simple/simple'));
 my $verify   = start('verify');
@@ -236,16 +237,16 @@ subtest 'whom to sign for' => sub {
 };
 
 subtest 'key files' => sub {
-    system("cp $dir/rsa.pem $dir/open.pem");
-    $own->("$dir/open.pem");
-    chmod 0644, "$dir/open.pem";
+    system("cp $dir/keys/rsa.pem $dir/keys/open.pem");
+    $own->("$dir/keys/open.pem");
+    chmod 0644, "$dir/keys/open.pem";
     my $r = $sign->()->mail(message(from => 'x@open.test'), client => '192.0.2.7');
     like $r->{action}, qr/^451 4\.7\.5 /, 'open to others: try again later';
     like slurp("$dir/sign/log"), qr{warning: Q1: key file \S+/open\.pem is open to others \(mode 0644\): run "chmod 600 \S+/open\.pem"}, 'remedy';
     like $sign->()->mail(message(from => 'x@weak.test'), client => '192.0.2.7')->{action}, qr/^451 4\.7\.5 /, 'too weak to sign with';
-    chmod 0600, "$dir/open.pem";
+    chmod 0600, "$dir/keys/open.pem";
     like $sign->()->mail(message(from => 'x@open.test'), client => '192.0.2.7')->{message}, qr/^DKIM-Signature:.*d=open\.test/ms, 'mended';
-    system("cp $dir/ed.pem $dir/open.pem");
+    system("cp $dir/keys/ed.pem $dir/keys/open.pem");
     like $sign->()->mail(message(from => 'x@open.test'), client => '192.0.2.7')->{message}, qr/a=rsa-sha256/, 'kept in memory';
     kill 'HUP', $running{sign};
     ok wait_for(sub { slurp("$dir/sign/log") =~ /keys read again/ }, 10), 'SIGHUP';
@@ -296,7 +297,7 @@ SKIP: {
     subtest 'Mail::DKIM' => sub {
         for my $way (qw(relaxed/relaxed simple/simple relaxed/simple)) {
             my $signer = Mail::DKIM::Signer->new(Algorithm => 'rsa-sha256', Method => $way, Domain => 'our.test', Selector => 'rsa',
-                KeyFile => "$dir/rsa.pem");
+                KeyFile => "$dir/keys/rsa.pem");
             $signer->PRINT(message());
             $signer->CLOSE;
             my $m = $signer->signature->as_string . "\r\n" . message();
@@ -308,13 +309,13 @@ SKIP: {
             is mail_dkim_verdict($m =~ s/Hello/Hallo/r, 'rsa'), 'fail', 'and fails when altered';
         }
         my $weak = Mail::DKIM::Signer->new(Algorithm => 'rsa-sha256', Method => 'relaxed', Domain => 'our.test', Selector => 'weak',
-            KeyFile => "$dir/weak.pem");
+            KeyFile => "$dir/keys/weak.pem");
         $weak->PRINT(message());
         $weak->CLOSE;
         my $m = $weak->signature->as_string . "\r\n" . message();
         like results($verify->()->mail($m, client => '198.51.100.1')->{message}), qr/dkim=policy \(key is too weak\)/, 'a weak key';
         my $expired = Mail::DKIM::Signer->new(Algorithm => 'rsa-sha256', Method => 'relaxed', Domain => 'our.test', Selector => 'rsa',
-            KeyFile => "$dir/rsa.pem", Timestamp => time - 7200, Expiration => time - 3600);
+            KeyFile => "$dir/keys/rsa.pem", Timestamp => time - 7200, Expiration => time - 3600);
         $expired->PRINT(message());
         $expired->CLOSE;
         $m = $expired->signature->as_string . "\r\n" . message();

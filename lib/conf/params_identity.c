@@ -53,6 +53,8 @@ const struct param params_identity[] = {
 		"debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains"
 		",smtpd_access_maps",
 		0, 0, "", "Parameters in which \"example.com\" also matches names below it" },
+	{ "process_confinement", PARAM_BOOL, "yes", 0, 0, "",
+		"Processes that talk to strangers can open, start and signal nothing they do not need (Landlock and seccomp)" },
 	{ "process_id_directory", PARAM_STR, "pid", 0, 0, "", "Directory of pid files, below queue_directory" },
 	{ "process_name", PARAM_STR, "", 0, 0, "", "Name of the running program; set by the program" },
 	{ "proxy_interfaces", PARAM_STR, "", 0, 0, "", "Addresses at which others reach this host through a proxy or NAT" },

@@ -12,6 +12,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/conf/confinement.h"
 #include "lib/base/metrics.h"
 #include "lib/net/dns.h"
 #include "lib/net/fiber.h"
@@ -314,6 +315,9 @@ static void prepare(void)
 	}
 	if (privilege_drop(conf_str(self.conf, "mail_owner"), s->flags & SERVICE_KEEP_ROOT, chroot ? conf_str(self.conf, "queue_directory") : NULL,
 		    &e) < 0)
+		log_fatal("%s", e.text);
+	if (!(s->flags & SERVICE_KEEP_ROOT) &&
+		conf_confine(self.conf, chroot ? "/" : NULL, s->queue_dirs, s->flags & SERVICE_CONNECTS_FROM, &e) < 0)
 		log_fatal("%s", e.text);
 }
 

@@ -34,6 +34,7 @@ struct service {
 	void (*serve)(struct stream *s, const struct sock_addr *peer, unsigned listener);
 	/* Asked to leave: called once in a fiber when draining begins; may be NULL. The process ends when it has returned and no session is left. */
 	void (*drain)(void);
+	const char *const *queue_dirs; /* directories of the queue that it works in, NULL at the end; NULL: none. The others it cannot open. */
 	unsigned flags;
 };
 
@@ -42,6 +43,7 @@ enum {
 	SERVICE_DNS = 2,       /* wants dns_init() */
 	SERVICE_ACCEPT_MANUAL = 4, /* serve() is not used; the role reads its sockets itself */
 	SERVICE_CROWD = 16, /* connections beyond the limit are accepted, too, up to a point: serve() turns away whom there is no room for */
+	SERVICE_CONNECTS_FROM = 32, /* chooses the address that its connections come from */
 	SERVICE_MAY_CHROOT = 8 /* opens nothing outside of the queue directory after init(): the chroot column of master.cf is obeyed */
 };
 

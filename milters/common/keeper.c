@@ -52,17 +52,23 @@ static void *reload_thread(void *unused)
 static int child(int (*serve)(void))
 {
 	sigset_t unblocked;
-	pthread_t thread;
 
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	sigemptyset(&unblocked);
 	sigaddset(&unblocked, SIGCHLD);
 	sigprocmask(SIG_UNBLOCK, &unblocked, NULL);
+	return serve();
+}
+
+void keeper_obey(void (*reload)(void))
+{
+	pthread_t thread;
+
+	reload_now = reload;
 	if (pthread_create(&thread, NULL, reload_thread, NULL) == 0)
 		pthread_detach(thread);
 	else
 		say_warn("cannot start a thread: SIGHUP will do nothing");
-	return serve();
 }
 
 /* ---- in the keeper ---- */
@@ -109,12 +115,11 @@ static void pause_before_restart(int64_t started_at)
 	nanosleep(&wait, NULL);
 }
 
-int keeper_run(int (*serve)(void), void (*reload)(void))
+int keeper_run(int (*serve)(void))
 {
 	sigset_t set = our_signals();
 	int status;
 
-	reload_now = reload;
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	for (;;) {
 		int64_t started_at = clock_mono_ms();

@@ -4,9 +4,10 @@
 #ifndef GATEPOST_MILTERS_COMMON_KEEPER_H
 #define GATEPOST_MILTERS_COMMON_KEEPER_H
 
-/* Run serve() in a child, again whenever a signal killed it, until SIGTERM or SIGINT. SIGHUP runs reload() in a thread of the child, and
- * reopens the log in both. Returns the exit status for main(). */
-int keeper_run(int (*serve)(void), void (*reload)(void));
+/* Run serve() in a child, again whenever a signal killed it, until SIGTERM or SIGINT. Returns the exit status for main(). */
+int keeper_run(int (*serve)(void));
+/* In the child, its first thread: from now on SIGHUP reopens the log and runs reload(), in a thread of its own. */
+void keeper_obey(void (*reload)(void));
 
 /* Go to the background: the caller's terminal and session are left, the parent exits. 0, or -1 with errno. */
 int keeper_detach(void);

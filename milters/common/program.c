@@ -15,6 +15,7 @@
 #include <libmilter/mfapi.h>
 
 #include "lib/base/log.h"
+#include "lib/conf/confinement.h"
 #include "milters/common/keeper.h"
 #include "milters/common/listen.h"
 #include "milters/common/milter.h"
@@ -168,6 +169,11 @@ static int serve(void)
 
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* nothing is ever executed here */
 	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* private keys stay out of core files and debuggers */
+	if (conf_confine(s->conf, NULL, NULL, false, &e) < 0) {
+		say_warn("%s", e.text);
+		return 1;
+	}
+	keeper_obey(reload);
 	if (resolver_start(conf_str(s->conf, "dns_servers"), conf_str(s->conf, "dns_trust_anchor_file"), &e) < 0) {
 		say_warn("%s", e.text);
 		return 1;
@@ -195,5 +201,5 @@ int milter_main(const struct role *role, int argc, char **argv)
 	become_owner(s->conf);
 	if (!self.foreground && keeper_detach() < 0)
 		log_fatal("cannot go to the background: %s", strerror(errno));
-	return keeper_run(serve, reload);
+	return keeper_run(serve);
 }

@@ -135,9 +135,9 @@ int resolver_start(const char *servers, const char *anchor, struct err *e)
 		return -1;
 	if (*anchor != '\0' && ub_ctx_add_ta_file(resolver.ctx, anchor) != 0)
 		return err_perm(e, "cannot use DNSSEC trust anchor file \"%s\"", anchor);
+	check(ub_ctx_async(resolver.ctx, 1) == 0); /* a thread, not a process: before the next calls, which settle it */
 	for (size_t i = 0; i < sizeof pass_on / sizeof *pass_on; i++)
 		ub_ctx_zone_remove(resolver.ctx, pass_on[i]);
-	ub_ctx_async(resolver.ctx, 1); /* a thread, not a process */
 	return start_pump(e);
 }
 

@@ -297,7 +297,10 @@ static void drain(void)
 		(void)shutdown(stream_fd(LIST_OWNER(n, struct asker, node)->stream), SHUT_RD);
 }
 
-static const struct service bounce_service = { .command = "bounce", .init = init, .start = start, .serve = serve, .drain = drain };
+static const char *const directories[] = { "active", "deferred", NULL };
+static const struct service bounce_service = {
+	.command = "bounce", .init = init, .start = start, .serve = serve, .drain = drain, .queue_dirs = directories
+};
 
 int main(int argc, char **argv)
 {

@@ -35,8 +35,9 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 
 int main(int argc, char **argv)
 {
+	static const char *const directories[] = { "incoming", NULL };
 	static const struct service cleanup = {
-		.command = "cleanup", .init = init, .start = start, .serve = serve, .drain = session_drain, .flags = SERVICE_DNS
+		.command = "cleanup", .init = init, .start = start, .serve = serve, .drain = session_drain, .queue_dirs = directories, .flags = SERVICE_DNS
 	};
 
 	return service_main(argc, argv, &cleanup);

@@ -337,7 +337,8 @@ static void drain(void)
 
 int main(int argc, char **argv)
 {
-	static const struct service pickup = { .command = "pickup", .start = start, .serve = serve, .drain = drain };
+	static const char *const directories[] = { "maildrop", "corrupt", NULL };
+	static const struct service pickup = { .command = "pickup", .start = start, .serve = serve, .drain = drain, .queue_dirs = directories };
 
 	return service_main(argc, argv, &pickup);
 }

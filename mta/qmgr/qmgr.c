@@ -154,7 +154,10 @@ static void drain(void)
 		log_warn("leaving while %zu messages are being delivered", map_count(qmgr.messages));
 }
 
-static const struct service qmgr_service = { .command = "qmgr", .init = settings_read, .start = start, .serve = serve, .drain = drain };
+static const char *const directories[] = { "incoming", "active", "deferred", "hold", "corrupt", NULL };
+static const struct service qmgr_service = {
+	.command = "qmgr", .init = settings_read, .start = start, .serve = serve, .drain = drain, .queue_dirs = directories
+};
 
 int main(int argc, char **argv)
 {

@@ -22,7 +22,8 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 	agent_serve_probing(s, "discard request", deliver);
 }
 
-static const struct service discard_service = { .command = "discard", .serve = serve, .drain = agent_drain };
+static const char *const directories[] = { "active", NULL };
+static const struct service discard_service = { .command = "discard", .serve = serve, .drain = agent_drain, .queue_dirs = directories };
 
 int main(int argc, char **argv)
 {

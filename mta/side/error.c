@@ -37,7 +37,8 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 	agent_serve_probing(s, "error request", deliver);
 }
 
-static const struct service error_service = { .command = "error", .serve = serve, .drain = agent_drain };
+static const char *const directories[] = { "active", NULL };
+static const struct service error_service = { .command = "error", .serve = serve, .drain = agent_drain, .queue_dirs = directories };
 
 int main(int argc, char **argv)
 {

@@ -63,8 +63,10 @@ static void drain(void)
 int main(int argc, char **argv)
 {
 	const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL, *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "smtp";
-	struct service service = { .init = init, .start = start, .serve = serve, .drain = drain, .flags = SERVICE_DNS };
+	static const char *const directories[] = { "active", NULL };
+	struct service service = { .init = init, .start = start, .serve = serve, .drain = drain, .queue_dirs = directories };
 
+	service.flags = SERVICE_DNS | SERVICE_CONNECTS_FROM;
 	is_lmtp = strcmp(name, "lmtp") == 0;
 	service.command = is_lmtp ? "lmtp" : "smtp";
 	return service_main(argc, argv, &service);
