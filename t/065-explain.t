@@ -79,7 +79,7 @@ subtest 'a message' => sub {
     ($id) = $reply =~ /queued as (\w+)/;
     ok $id, 'taken';
     $c->quit;
-    my $text = story(qr/ removed$/m, $id);
+    my $text = story(qr/\A(?=.*bob\@relay\.test>.*status=sent)(?=.*new\@relay\.test>.*status=sent)(?=.* removed$)(?=.*disconnect)/ms, $id);
     like $text, qr/ session of client\.test\[192\.0\.2\.8\]/, 'its session';
     like $text, qr/warn_if_reject reject_non_fqdn_helo_hostname: dunno/, 'with restrictions that would only warn';
     like $text, qr/ cleanup  $id message-id=<story\@far\.test>$/m, 'cleanup';

@@ -21,30 +21,50 @@ static void add_escaped(struct buf *b, unsigned char c)
 	buf_addf(b, "\\u%04x", c);
 }
 
-static bool is_plain(unsigned char c, bool text)
+enum { PLAIN, HIGH, ESCAPED }; /* HIGH: plain in UTF-8 */
+
+static unsigned char class_of(unsigned char c)
 {
-	return c >= ' ' && c != '"' && c != '\\' && c != 127 && (c < 128 || text);
+	if (c < ' ' || c == '"' || c == '\\' || c == 127)
+		return ESCAPED;
+	return c < 128 ? PLAIN : HIGH;
+}
+
+/* Bytes at the front that can be copied; most strings are nothing else. */
+static size_t plain_run(struct str s, bool text)
+{
+	static unsigned char classes[256];
+	static bool known;
+	size_t n = 0;
+
+	for (int c = 0; !known && c < 256; c++)
+		classes[c] = class_of((unsigned char)c);
+	known = true;
+	while (n < s.n && (classes[(unsigned char)s.p[n]] == PLAIN || (text && classes[(unsigned char)s.p[n]] == HIGH)))
+		n++;
+	return n;
 }
 
 void json_add_string(struct buf *b, struct str s)
 {
-	bool text = utf8_valid(s);
-	size_t i = 0;
+	size_t n = plain_run(s, false);
+	bool text;
 
 	buf_addc(b, '"');
-	while (i < s.n) {
-		size_t from = i;
-
-		while (i < s.n && is_plain((unsigned char)s.p[i], text))
-			i++;
-		buf_addn(b, s.p + from, i - from);
-		if (i == s.n)
+	buf_addn(b, s.p, n);
+	s = str_skip(s, n);
+	text = s.n > 0 && utf8_valid(s);
+	while (s.n > 0) {
+		n = plain_run(s, text);
+		buf_addn(b, s.p, n);
+		s = str_skip(s, n);
+		if (s.n == 0)
 			break;
-		if ((unsigned char)s.p[i] > 127)
+		if ((unsigned char)s.p[0] > 127)
 			buf_addz(b, "\\ufffd");
 		else
-			add_escaped(b, (unsigned char)s.p[i]);
-		i++;
+			add_escaped(b, (unsigned char)s.p[0]);
+		s = str_skip(s, 1);
 	}
 	buf_addc(b, '"');
 }

@@ -12,6 +12,7 @@
 #include "lib/base/mem.h"
 #include "lib/base/metrics_parts.h"
 
+#define RECENT_MAX 256 /* a power of two */
 #define KNOWN_MAX 2048 /* places of the hash table: a power of two, twice METRIC_SERIES_MAX */
 #define VALUE_MAX 48   /* octets of a label's value */
 
@@ -29,6 +30,7 @@ static struct {
 	_Atomic uint64_t *cells; /* ours */
 	struct known *known;
 	size_t known_count;
+	const struct known *recent[RECENT_MAX]; /* by where the label values were, which mostly are the same literals again */
 	const char *service;
 } self;
 
@@ -88,6 +90,8 @@ bool metrics_open(int fd, const char *command, const char *service)
 	slot->started_us = clock_wall_us();
 	self.cells = mem->cells[i];
 	self.known = mem_array(KNOWN_MAX, sizeof *self.known);
+	self.known_count = 0;
+	memset(self.recent, 0, sizeof self.recent);
 	self.service = mem_strdup(service);
 	metric_memory = mem;
 	make_single_series();
@@ -230,22 +234,52 @@ static void remember(struct known *place, enum metric m, const struct key *k)
 }
 
 /* NULL: there is no room for it. */
-static _Atomic uint64_t *cell_of(enum metric m, const char *const values[METRIC_LABELS_MAX])
+static const struct known *look_up(enum metric m, const char *const values[METRIC_LABELS_MAX])
 {
 	struct known *place;
 	struct key k;
 
-	if (metric_memory == NULL)
-		return NULL;
 	make_key(&k, m, values);
 	place = place_of(m, &k);
 	if (place->hash == 0 && self.known_count < METRIC_SERIES_MAX)
 		remember(place, m, &k);
-	if (place->hash != 0 && place->cell < METRIC_CELLS_MAX)
-		return &self.cells[place->cell];
-	if (m != METRIC_LOST)
-		metric_count(METRIC_LOST, NULL, NULL, NULL);
-	return NULL;
+	return place->hash != 0 && place->cell < METRIC_CELLS_MAX ? place : NULL;
+}
+
+/* Are these the values of a key? Its first part is the service's where the row begins with that. */
+static bool same_values(const struct known *k, const char *const values[METRIC_LABELS_MAX])
+{
+	const char *labels = metric_rows[k->metric].labels;
+	uint32_t at = strncmp(labels, "service", sizeof "service" - 1) == 0 ? (uint32_t)strlen(k->key) + 1 : 0;
+
+	for (size_t i = 0; at < k->key_size; i++) {
+		size_t n = strlen(k->key + at);
+
+		if (n >= VALUE_MAX || strcmp(k->key + at, values[i] == NULL ? "" : values[i]) != 0)
+			return false;
+		at += (uint32_t)n + 1;
+	}
+	return true;
+}
+
+static _Atomic uint64_t *cell_of(enum metric m, const char *const values[METRIC_LABELS_MAX])
+{
+	uintptr_t where = (uintptr_t)m * 31 + (uintptr_t)values[0] * 7 + (uintptr_t)values[1] * 3 + (uintptr_t)values[2];
+	const struct known **recent = &self.recent[(where ^ where >> 8) & (RECENT_MAX - 1)];
+
+	if (metric_memory == NULL)
+		return NULL;
+	if (*recent == NULL || (*recent)->metric != m || !same_values(*recent, values)) {
+		const struct known *found = look_up(m, values);
+
+		if (found == NULL) {
+			if (m != METRIC_LOST)
+				metric_count(METRIC_LOST, NULL, NULL, NULL);
+			return NULL;
+		}
+		*recent = found;
+	}
+	return &self.cells[(*recent)->cell];
 }
 
 /* ---- counting ---- */

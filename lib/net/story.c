@@ -22,20 +22,22 @@
 
 #define PENDING_MAX (512 * 1024)
 #define EVENT_MAX (16 * 1024)
+#define EVENT_USUAL 400
 #define RECONNECT_MS 500
-#define RETRY_MS 5 /* the service is behind */
+#define GATHER_MS 20 /* waking the service costs more than telling it */
+#define SEND_AT (16 * 1024) /* do not wait so long */
 #define ID_MIN 6
 #define ID_MAX 23
 
 static struct {
 	bool open;
-	const char *component, *path;
-	char node[65];
+	const char *path;
+	struct buf head; /* of every event, behind the time */
 	int fd;
 	int64_t reconnect_at;
 	struct buf pending;
 	bool cut; /* the first pending line was partly sent */
-	struct event *retry;
+	struct event *timer;
 } story = { .fd = -1 };
 
 bool story_wanted(void)
@@ -72,25 +74,20 @@ static bool connected(void)
 	return story.fd >= 0;
 }
 
-static void try_again_soon(void)
+static void send_later(void)
 {
-	struct timeval soon = { 0, (story.fd >= 0 ? RETRY_MS : RECONNECT_MS) * 1000 };
+	struct timeval later = { 0, (story.fd >= 0 ? GATHER_MS : RECONNECT_MS) * 1000 };
 
-	if (!event_pending(story.retry, EV_TIMEOUT, NULL))
-		event_add(story.retry, &soon);
+	if (!event_pending(story.timer, EV_TIMEOUT, NULL))
+		event_add(story.timer, &later);
 }
 
-static void flush(void *arg)
+void story_flush(void)
 {
 	ssize_t n;
 
-	(void)arg; /* there is one */
-	if (story.pending.n == 0)
+	if (story.pending.n == 0 || !connected())
 		return;
-	if (!connected()) {
-		try_again_soon();
-		return;
-	}
 	n = send(story.fd, story.pending.p, story.pending.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n > 0) {
 		story.cut = story.pending.p[n - 1] != '\n';
@@ -98,22 +95,46 @@ static void flush(void *arg)
 	} else if (errno != EAGAIN && errno != EINTR) {
 		disconnected();
 	}
-	if (story.pending.n > 0)
-		try_again_soon();
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void on_idle(void *arg)
+{
+	(void)arg; /* there is one */
+	if (story.pending.n >= SEND_AT && story.fd >= 0)
+		story_flush();
+	if (story.pending.n > 0)
+		send_later();
+}
+
+static void on_time(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;   /* a timer has none */
 	(void)what; /* always a timeout */
-	flush(arg);
+	(void)arg;  /* there is one */
+	story_flush();
 }
 
 /* ---- telling ---- */
 
+static void add_decimal(struct buf *b, uint64_t n)
+{
+	char digits[20];
+	size_t at = sizeof digits;
+
+	do {
+		digits[--at] = (char)('0' + n % 10);
+		n /= 10;
+	} while (n > 0);
+	buf_addn(b, digits + at, sizeof digits - at);
+}
+
 void story_begin(struct buf *event, const char *kind, const char *qid)
 {
-	buf_addf(event, "{\"ts\":%lld,\"node\":\"%s\",\"c\":\"%s\"", (long long)clock_wall_us(), story.node, story.component);
+	buf_reserve(event, EVENT_USUAL);
+	buf_addz(event, "{\"ts\":");
+	add_decimal(event, (uint64_t)clock_wall_us());
+	buf_addc(event, ',');
+	buf_add(event, buf_str(&story.head));
 	json_add_member(event, "sid", str_z(fiber_tag()));
 	json_add_member(event, "qid", str_z(qid));
 	json_add_member(event, "kind", str_z(kind));
@@ -173,16 +194,16 @@ static void forked(void)
 
 void story_open(const char *component, const char *path, bool log_sid)
 {
-	story.component = component;
+	char node[65] = "";
+
 	story.path = mem_strdup(path);
-	if (gethostname(story.node, sizeof story.node - 1) < 0)
-		story.node[0] = '\0';
-	for (char *p = story.node; *p != '\0'; p++)
-		if (*p == '"' || *p == '\\' || *p < ' ')
-			*p = '_';
-	story.retry = evtimer_new(loop_base(), on_retry, NULL);
-	check(story.retry != NULL && pthread_atfork(NULL, NULL, forked) == 0);
-	loop_on_idle(flush, NULL);
+	if (gethostname(node, sizeof node - 1) < 0)
+		node[0] = '\0';
+	json_add_member(&story.head, "node", str_z(node));
+	json_add_member(&story.head, "c", str_z(component));
+	story.timer = evtimer_new(loop_base(), on_time, NULL);
+	check(story.timer != NULL && pthread_atfork(NULL, NULL, forked) == 0);
+	loop_on_idle(on_idle, NULL);
 	log_tell(on_log, log_sid ? fiber_tag : NULL);
 	story.open = true;
 }

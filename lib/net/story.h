@@ -21,5 +21,6 @@ bool story_wanted(void); /* is there somebody to tell? Nothing need be prepared 
 /* An event of this fiber's session (fiber_tag()) and this message; qid may be NULL. Add members with json_add_*(), then story_tell(). */
 void story_begin(struct buf *event, const char *kind, const char *qid);
 void story_tell(struct buf *event); /* releases it */
+void story_flush(void); /* at the end of the process: what is here goes out, if that does not wait */
 
 #endif

@@ -388,6 +388,7 @@ int service_main(int argc, char **argv, const struct service *s)
 		watch_master();
 	fiber_start("start", first_fiber, NULL);
 	loop_run();
+	story_flush();
 	tell_master('S');
 	log_flush();
 	return 0;
