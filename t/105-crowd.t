@@ -8,7 +8,7 @@ use Test::More;
 
 my $port = free_port();
 my $mta = Gatepost::Test->new(
-    main_cf   => { smtpd_authorized_xclient_hosts => '', smtpd_client_connection_count_limit => 0, smtpd_timeout => '300s' },
+    main_cf   => { smtpd_workers => 2, smtpd_authorized_xclient_hosts => '', smtpd_client_connection_count_limit => 0, smtpd_timeout => '300s' },
     master_cf => "127.0.0.1:$port inet n - n - 6 smtpd\n  -o smtpd_client_event_limit_exceptions=127.0.0.9",
 )->start;
 
@@ -32,6 +32,9 @@ subtest 'others get in' => sub {
     ok $mta->log_has(qr/ended to make room after CONNECT from unknown\[127\.0\.0\.2\]/, times => 3), 'in place of three that were silent';
     my %heard = map { $_->say('NOOP') => 1 } @greedy;
     is join('|', sort keys %heard), '250 2.0.0 Ok|421 4.3.2 mx.gate.test Error: too busy for a silent client', 'they were told, the others stay';
+    ok $mta->log_has(qr/service "127\.0\.0\.1:$port": settings for stress/, times => 2), 'the service is under stress';
+    is $others[0]->say('NONSENSE'), '500 5.5.2 Error: command not recognized', 'an error';
+    is $others[0]->reply, '421 4.7.0 mx.gate.test Error: too many errors', 'is one too many (smtpd_hard_error_limit = ${stress?{1}:{20}})';
     my $exempt = client('127.0.0.9');
     like $exempt->greeting, qr/^220/, 'a client without limits gets in as well';
     like $exempt->quit, qr/^221/, 'and out';

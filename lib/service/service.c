@@ -52,6 +52,19 @@ const struct conf *service_conf(void)
 	return self.conf;
 }
 
+const struct conf *service_conf_with(const char *setting, struct err *e)
+{
+	const struct service_options *o = &self.options;
+	const char **all = mem_array(o->override_count + 1, sizeof *all);
+	const struct conf *c;
+
+	memcpy(all, o->overrides, o->override_count * sizeof *all);
+	all[o->override_count] = setting;
+	c = conf_load(o->conf_dir, all, o->override_count + 1, NULL, NULL, e);
+	mem_free(all);
+	return c;
+}
+
 bool service_testing(void)
 {
 	return self.options.test;

@@ -13,6 +13,7 @@
 #define BUSY_MS 1000       /* a client that spoke this short a time ago is at work: round trips of far networks take that long */
 #define SILENT_MS 10000    /* as smtpd_timeout under stress: silent clients go, whoever they are */
 #define PATIENCE_MS 30000  /* of a newcomer */
+#define STRESS_MS 60000    /* how long stress lasts after somebody found no room */
 #define LOOK_AGAIN_MS 1000 /* at what happens in other workers: they do not tell */
 
 struct holder { /* one client's sessions in this worker: those let in, and those that wait to be */
@@ -76,6 +77,17 @@ static unsigned heaviest(void)
 	return most;
 }
 
+/* ---- stress ---- */
+
+/* Settings change for all at once, as soon as there is no room, and back when there was room for a while. */
+static void adapt(void)
+{
+	bool on = limit_full_ago() < STRESS_MS;
+
+	if (settings_stress(on))
+		log_info("service \"%s\": settings %s stress", service_name(), on ? "for" : "as without");
+}
+
 /* ---- who goes ---- */
 
 /* The longest silence among sessions of clients that hold at least this many. */
@@ -133,6 +145,7 @@ static bool wait_for_room(struct session *s)
 		unsigned most = heaviest(), own = s->holder->count;
 
 		limit_note_full();
+		adapt();
 		if (service_draining() || clock_mono_ms() >= by || (!exempt && own > 1 && own >= most))
 			return false;
 		if (make_room(exempt || own < most, most))
@@ -159,6 +172,7 @@ static void watch(void *arg)
 	(void)arg; /* there is one crowd */
 	while (!service_stopping()) {
 		fiber_sleep(LOOK_AGAIN_MS);
+		adapt();
 		if (limit_room_wanted(LOOK_AGAIN_MS) && full())
 			make_room(heaviest() > 1, heaviest());
 	}

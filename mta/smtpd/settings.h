@@ -87,6 +87,12 @@ struct settings {
 
 extern struct settings cf; /* filled by settings_load(), read-only afterwards */
 
+/* settings_values.c */
+void settings_values_load(const struct conf *c);
+/* The values with stress = yes, too, for settings_stress(). Ends the process when they cannot work. */
+void settings_stress_load(const struct conf *calm);
+/* Let the plain values be those for a service under stress, or the usual ones. Sessions under way go on with them. False: they were already. */
+bool settings_stress(bool on);
 void settings_load_tls(const struct conf *c); /* settings_tls.c */
 void settings_load(const struct conf *c); /* ends the process on a configuration that cannot work */
 

@@ -17,6 +17,7 @@
 static void init(const struct conf *c)
 {
 	settings_load(c);
+	settings_stress_load(c);
 	verify_init(c);
 	early_init(c);
 	crowd_init();
