@@ -133,7 +133,6 @@ static void talk_run(struct talk *t)
 {
 	struct filter *f = t->f;
 
-	modifier_begin(&t->mod, t->run->m, t->run->fibers > 0);
 	f->until = t->run->m->deadline;
 	if (f->state == FILTER_OPEN)
 		talk_content(t);
@@ -168,8 +167,10 @@ static void talk_fiber(void *arg)
 	run_changed(t->run);
 }
 
+/* It sees the message as it is now: by the time the fiber runs, one that was started with it may have been quick and changed it. */
 static void start_fiber(struct talk *t)
 {
+	modifier_begin(&t->mod, t->run->m, true);
 	t->state = TALK_RUNNING;
 	t->run->fibers++;
 	fiber_start("milter", talk_fiber, t);
@@ -214,6 +215,7 @@ static void run_to_end(struct milter_run *r)
 		size_t ready = r->decided ? 0 : count_ready(r, &next);
 
 		if (ready == 1 && r->fibers == 0) {
+			modifier_begin(&next->mod, r->m, false);
 			next->state = TALK_RUNNING;
 			talk_run(next);
 		} else if (ready > 0) {
