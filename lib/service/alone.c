@@ -317,7 +317,9 @@ static void wait_for_something(const sigset_t *open)
 
 static void obey_signals(void)
 {
-	if (taken(SIGTERM) | taken(SIGINT)) {
+	bool term = taken(SIGTERM), interrupt = taken(SIGINT); /* both are taken back */
+
+	if (term || interrupt) {
 		alone.stopping = true;
 		signal_all(SIGTERM);
 	}
