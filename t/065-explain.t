@@ -86,6 +86,7 @@ subtest 'a message' => sub {
     like $text, qr/ cleanup  $id recipient <team\@relay\.test> becomes <bob\@relay\.test>$/m, 'rewriting by aliases';
     like $text, qr/ cleanup  $id recipient <old\@relay\.test> becomes <new\@relay\.test>$/m, 'and by canonical maps';
     like $text, qr/ cleanup  $id milters: unix:\S+ (?:accept|continue).* delay=\d+\.\d+/m, 'verdict and time of a filter';
+    like $text, qr/ cleanup  $id filter unix:\S+ (?:accept|continue).*, \d+\.\d{3} ms$/m, 'and at the end of the message';
     like $text, qr/ qmgr     $id from=<ann\@far\.test>, size=\d+, nrcpt=2 \(queue active\)$/m, 'queue';
     like $text, qr/ smtp     $id to=<bob\@relay\.test>, orig_to=<team\@relay\.test>, relay=\S+, delay=.*, status=sent \(250 .*\)$/m, 'delivery';
     unlike $text, qr/192\.0\.2\.7/, 'and nothing of others';

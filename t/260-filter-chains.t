@@ -42,6 +42,7 @@ my $mta  = Gatepost::Test->new(
     sink    => $sink->port,
     main_cf => { smtpd_milter_maps => 'texthash:$config_directory/filters', smtpd_milters => 'inet:127.0.0.1:1', non_smtpd_milters => $e[2], smtpd_workers => 1,
             relay_recipient_maps => '', milter_connection_reuse => 'no', mynetworks => '192.0.2.0/24' },
+    master_cf => "explain unix n - n - 0 explain\n",
     files   => { filters => join '', map { "$address{$_} $chains{$_}\n" } sort keys %chains },
 )->start;
 
@@ -163,6 +164,16 @@ subtest 'kinds of sockets' => sub {
         like letter('inet6', 'socket-inet6'), qr/^250 /, 'inet6';
         is arrived('socket-inet6'), 'X-A: six', 'asked';
     }
+};
+
+subtest 'the story of a message has every verdict' => sub {
+    $f[0]->script(on => { M => packet('c'), R => packet('y', "450 4.2.0 not now\0"), L => packet('s') });
+    like letter('serial', 'story'), qr/^450 4\.2\.0 not now/, 'one refuses a recipient';
+    my $story = sub { ($mta->gatepost('explain', $address{serial}))[1] };
+    my $time = qr/, \d+\.\d{3} ms$/m;
+    ok wait_for(sub { $story->() =~ /filter \Q$e[0]\E reply=450 at=RCPT \(not now\)$time/ }), 'with its words';
+    like $story->(), qr/filter \Q$e[$_]\E continue at=MAIL$time/, 'both have agreed to the sender' for 0, 1;
+    like $story->(), qr/filter \Q$e[0]\E continue changes=\+X-A,-X-Old$time/, 'and the changes of an earlier message';
 };
 
 subtest 'mail that comes without SMTP' => sub {

@@ -229,6 +229,7 @@ static void collect(struct talk *t)
 	}
 	filter_final(t->run->s, t->f, &event_eom, &r, &t->v);
 	t->f->at_end = t->v.kind == MILTER_GO_ON;
+	report_verdict(t->run->s, t->f, &event_eom, t->v.text);
 }
 
 static void make_changes(struct talk *t)

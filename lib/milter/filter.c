@@ -196,6 +196,8 @@ void filter_answer(struct milter_session *s, struct filter *f, const struct even
 	}
 	if (v->kind == MILTER_GO_ON)
 		v->hold |= hold;
+	if (!ev->content || r.command != 'c')
+		report_verdict(s, f, ev, v->text);
 }
 
 void filter_tell(struct milter_session *s, struct filter *f, const struct event *ev, struct str payload, struct verdict *v)

@@ -195,6 +195,9 @@ bool endpoint_resting(const struct milter_settings *set); /* it made us wait too
 void endpoint_failed(const struct milter_settings *set, int64_t waited_us);
 void endpoint_worked(const struct milter_settings *set);
 
+/* report.c: tell the explain service of the verdict that f->said has; text: of a refusal. */
+void report_verdict(struct milter_session *s, const struct filter *f, const struct event *ev, struct str text);
+
 /* stages.c */
 void session_answer(const struct filter *f, const struct verdict *v, struct milter_answer *out);
 

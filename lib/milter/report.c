@@ -1,6 +1,8 @@
-/* lib/milter/report.c - what filters said of a message, in words for the log. */
+/* lib/milter/report.c - what filters said of a message, in words for the log, and each verdict for the message's story. */
 #include "lib/base/metrics.h"
+#include "lib/base/json.h"
 #include "lib/milter/filter.h"
+#include "lib/net/story.h"
 
 static const struct {
 	char said;
@@ -39,6 +41,36 @@ static void add_verdict(const struct filter *f, struct buf *out)
 			buf_addf(out, " at=%s", events[i]->name + sizeof "SMFIC_" - 1);
 }
 
+static void add_changes(const struct filter *f, struct buf *out)
+{
+	if (f->changed.n > 0)
+		buf_addf(out, " changes=%.*s", STRF(f->changed));
+	if (f->set->shadow)
+		buf_addz(out, " (shadow)");
+}
+
+void report_verdict(struct milter_session *s, const struct filter *f, const struct event *ev, struct str text)
+{
+	int64_t us = ev->content ? f->spent_us : f->wait_us;
+	struct buf event = { 0 }, said = { 0 };
+	struct str id = STR_NONE;
+
+	if (!story_wanted())
+		return;
+	macro_value(s, STR("i"), &id);
+	buf_addf(&said, "filter %s", f->set->endpoint);
+	add_verdict(f, &said);
+	if (text.n > 0)
+		buf_addf(&said, " (%.*s)", STRF(text));
+	add_changes(f, &said);
+	buf_addf(&said, ", %lld.%03lld ms", (long long)(us / 1000), (long long)(us % 1000));
+	story_begin(&event, "filter", arena_z(s->life, id));
+	json_add_member(&event, "text", buf_str(&said));
+	json_add_number(&event, "us", us);
+	story_tell(&event);
+	buf_done(&said);
+}
+
 void milter_report(const struct milter_session *s, struct buf *out)
 {
 	for (size_t i = 0; i < s->count; i++) {
@@ -53,9 +85,6 @@ void milter_report(const struct milter_session *s, struct buf *out)
 		buf_addz(out, f->set->endpoint);
 		add_verdict(f, out);
 		buf_addf(out, " delay=%lld.%03lld", (long long)(f->spent_us / 1000000), (long long)(f->spent_us / 1000 % 1000));
-		if (f->changed.n > 0)
-			buf_addf(out, " changes=%.*s", STRF(f->changed));
-		if (f->set->shadow)
-			buf_addz(out, " (shadow)");
+		add_changes(f, out);
 	}
 }

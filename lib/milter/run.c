@@ -162,6 +162,7 @@ static void talk_fiber(void *arg)
 {
 	struct talk *t = arg;
 
+	fiber_set_tag(t->run->tag);
 	talk_run(t);
 	t->run->fibers--;
 	run_changed(t->run);
@@ -242,7 +243,7 @@ static struct milter_run *run_new(struct milter_session *s, struct milter_mail *
 {
 	struct milter_run *r = arena_alloc(s->life, sizeof *r);
 
-	*r = (struct milter_run){ .s = s, .m = m };
+	*r = (struct milter_run){ .s = s, .m = m, .tag = fiber_tag() };
 	r->talks = arena_alloc(s->life, s->count * sizeof *r->talks);
 	waitq_init(&r->changed);
 	for (size_t i = 0; i < s->count; i++)

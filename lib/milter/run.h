@@ -24,6 +24,7 @@ struct talk { /* the content stage of one filter */
 struct milter_run {
 	struct milter_session *s;
 	struct milter_mail *m;
+	const char *tag; /* of the fiber that has the message: its fibers speak for it */
 	struct talk *talks; /* one a filter, in configured order */
 	bool streaming; /* begun before the body was complete */
 	bool whole; /* the body is complete */
