@@ -9,6 +9,8 @@ const struct param params_explain[] = {
 	{ "explain_time_to_live", PARAM_TIME, "3d", 0, PARAM_MAX, "s", "How long events stay in Redis" },
 	{ "log_session_id", PARAM_BOOL, "no", 0, 0, "",
 		"Log lines of an SMTP session end in its id, \"sid=...\"; fail2ban and logwatch do not know such lines" },
+	{ "smtpd_dry_run", PARAM_BOOL, "no", 0, 0, "",
+		"Sessions are for show: policyd leaves no mark, and no message is queued (gatepost try)" },
 	{ "smtpd_reply_token", PARAM_BOOL, "no", 0, 0, "",
 		"Replies 4xx and 5xx end in the session's id, \"[...]\", for who asks gatepost explain" },
 };

@@ -76,7 +76,8 @@ static bool connected(void)
 
 static void send_later(void)
 {
-	struct timeval later = { 0, (story.fd >= 0 ? GATHER_MS : RECONNECT_MS) * 1000 };
+	bool away = story.fd < 0 && clock_mono_ms() < story.reconnect_at;
+	struct timeval later = { 0, (away ? RECONNECT_MS : GATHER_MS) * 1000 };
 
 	if (!event_pending(story.timer, EV_TIMEOUT, NULL))
 		event_add(story.timer, &later);

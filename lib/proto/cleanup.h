@@ -19,7 +19,8 @@ enum { /* cleanup_request.flags */
 	CLEANUP_NO_CHECKS = 8, /* no_header_body_checks */
 	CLEANUP_NON_SMTPD = 16, /* run non_smtpd_milters from the start */
 	CLEANUP_BARE_LF_REJECT = 32, /* content had a bare LF and that is to be refused */
-	CLEANUP_DISCARD = 64 /* accept and drop */
+	CLEANUP_DISCARD = 64, /* accept and drop */
+	CLEANUP_DRY_RUN = 128 /* do everything, but queue nothing */
 };
 
 struct cleanup_request {

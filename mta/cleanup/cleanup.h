@@ -84,6 +84,7 @@ void header_stage(struct mail *x); /* checks, drops, rewriting, missing fields, 
 /* Standard form of an internal address (user@fully.qualified); local: complete what is missing. Refuses and returns -1 when the answer
  * is not to be had. Suspends. */
 int rewrite_address(struct mail *x, struct str *address);
+void tell_route(struct mail *x, const struct queue_rcpt *r); /* for a dry run: an event that says where this recipient goes. Suspends. */
 void rewrite_init(const char *endpoint, int64_t timeout_ms);
 /* Rewrite the addresses of one field. True: *value (in x->life) is new, with folds. Suspends. */
 bool header_rewrite(struct mail *x, struct str name, struct str value, struct str *out);

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
+#include "lib/net/story.h"
 #include "lib/proto/rewrite.h"
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
@@ -84,4 +86,22 @@ int rewrite_address(struct mail *x, struct str *address)
 		*address = a.address;
 	}
 	return 0;
+}
+
+void tell_route(struct mail *x, const struct queue_rcpt *r)
+{
+	struct rewrite_question q = { .address = r->addr, .sender = x->m.sender };
+	struct buf event = { 0 }, text = { 0 };
+	struct rewrite_answer a;
+	struct err e = ERR_INIT;
+
+	buf_addf(&text, "<%.*s> ", STRF(r->addr));
+	if (rewrite_ask(client, x->life, &q, &a, &e) < 0 || a.temp_fail)
+		buf_addf(&text, "cannot be routed now: %.*s", STRF(e.kind != ERR_NONE ? str_z(e.text) : a.why));
+	else
+		buf_addf(&text, "would go by %.*s to %.*s", STRF(a.transport), STRF(a.nexthop));
+	story_begin(&event, "outcome", x->m.id);
+	json_add_member(&event, "text", buf_str(&text));
+	story_tell(&event);
+	buf_done(&text);
 }

@@ -5,10 +5,12 @@
 #include <sys/socket.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/json.h"
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/mail/dsn.h"
+#include "lib/net/story.h"
 #include "lib/service/service.h"
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
@@ -173,6 +175,33 @@ static void forget(struct mail *x)
 	x->seen = NULL;
 }
 
+static bool dry_run(const struct mail *x)
+{
+	return (x->req.flags & CLEANUP_DRY_RUN) != 0;
+}
+
+/* For gatepost try: what would happen now. */
+static void tell_outcome(struct mail *x)
+{
+	struct buf event = { 0 }, text = { 0 };
+	bool hold = (x->m.flags & QUEUE_HOLD) != 0;
+
+	if (mail_refused(x) || !story_wanted())
+		return;
+	if (x->discard)
+		buf_addz(&text, "would be discarded");
+	else
+		buf_addf(&text, "would be %s with %zu recipients", hold ? "held" : "queued", x->m.rcpt_count);
+	if (x->m.filter.n > 0)
+		buf_addf(&text, ", for content_filter %.*s", STRF(x->m.filter));
+	story_begin(&event, "outcome", x->m.id);
+	json_add_member(&event, "text", buf_str(&text));
+	story_tell(&event);
+	for (size_t i = 0; i < x->m.rcpt_count && !x->discard; i++)
+		tell_route(x, &x->m.rcpts[i]);
+	buf_done(&text);
+}
+
 static void count(const struct mail *x)
 {
 	const char *result = x->discard ? "discarded" : (x->m.flags & QUEUE_HOLD) != 0 ? "held" : "queued";
@@ -193,13 +222,17 @@ static int serve_message(struct mail *x, struct stream *io, struct err *e)
 	if (content_receive(x, io, e) < 0)
 		return -1;
 	work_on_content(x);
-	turn_into_bounce(x);
-	commit(x);
-	count(x);
+	if (dry_run(x)) {
+		tell_outcome(x);
+	} else {
+		turn_into_bounce(x);
+		commit(x);
+		count(x);
+	}
 	if (answer(x, io, e) < 0) {
 		log_debug("%s: nobody to answer: %s", x->m.id, e->text);
 		store_withdraw(x);
-	} else if (!mail_refused(x) && !x->discard && x->m.rcpt_count > 0) {
+	} else if (!mail_refused(x) && !x->discard && !dry_run(x) && x->m.rcpt_count > 0) {
 		store_notify(x);
 	}
 	return e->kind == ERR_NONE ? 0 : -1;

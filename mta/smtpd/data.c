@@ -49,6 +49,8 @@ static unsigned request_flags(const struct session *s)
 		flags |= CLEANUP_NO_MAPPINGS;
 	if (cf.override & OVERRIDE_NO_CHECKS)
 		flags |= CLEANUP_NO_CHECKS;
+	if (cf.dry_run)
+		flags |= CLEANUP_DRY_RUN;
 	return flags;
 }
 
@@ -310,7 +312,7 @@ static int ask_cleanup(struct session *s, struct content *c, struct cleanup_answ
 static int queued(struct session *s, struct str chunk)
 {
 	s->errors = s->junk = 0;
-	return session_reply(s, CODE(250, 2, 0, 0), "Ok: %.*squeued as %s", STRF(chunk), s->t.id);
+	return session_reply(s, CODE(250, 2, 0, 0), "Ok: %.*s%squeued as %s", STRF(chunk), cf.dry_run ? "would be " : "", s->t.id);
 }
 
 static int ask_filter(struct session *s, struct content *c)

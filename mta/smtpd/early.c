@@ -160,7 +160,8 @@ static void remember(struct screening *c)
 	int64_t latest = c->greet_until > c->dnsbl_until ? c->greet_until : c->dnsbl_until;
 	struct str value = arena_printf(c->a, "%lld %lld", (long long)c->greet_until, (long long)c->dnsbl_until);
 
-	shared_cache_put(early.passed, c->a, c->s->client.addr, value, latest - now_s());
+	if (!cf.dry_run)
+		shared_cache_put(early.passed, c->a, c->s->client.addr, value, latest - now_s());
 }
 
 static void passed_new(struct screening *c)

@@ -324,7 +324,9 @@ enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n,
 
 	*used = n;
 	policy_add(q, "restrictions", run_text(s, rules, n));
-	if (c->story != NULL)
+	if (cf.dry_run)
+		policy_add(q, "explain", STR("yes"));
+	else if (c->story != NULL)
 		policy_add(q, "reasons", STR("yes"));
 	if (ask("policyd", cf.policyd, s, q, answer, POLICYD_TIMEOUT_MS, &e) < 0) {
 		log_warn("problem talking to policyd: %s", e.text);

@@ -50,7 +50,7 @@ struct settings {
 		early_dnsbl_threshold, early_allow_threshold, early_conn_limit;
 	const char *early_banner;
 	bool early, respectful;
-	bool delay_reject, helo_required, strict_envelopes, strict_smtputf8, smtputf8, disable_vrfy, soft_bounce, reply_token, port_logging;
+	bool delay_reject, helo_required, strict_envelopes, strict_smtputf8, smtputf8, disable_vrfy, soft_bounce, reply_token, dry_run, port_logging;
 	bool peername_lookup, forbid_pipelining, per_request_deadline, tls_wrappermode, tls_auth_only, tls_received, tls_ask_ccert, tls_req_ccert;
 	bool reject_unlisted_rcpt, reject_unlisted_sender, relay_first, show_table_name, allow_untrusted_routing;
 	bool requiretls; /* REQUIRETLS is offered */

@@ -62,6 +62,7 @@ static const struct value_row values[] = {
 	{ "smtpd_client_port_logging", V_BOOL, AT(port_logging) },
 	{ "smtpd_client_recipient_rate_limit", V_INT, AT(rcpt_rate_limit) },
 	{ "smtpd_delay_reject", V_BOOL, AT(delay_reject) },
+	{ "smtpd_dry_run", V_BOOL, AT(dry_run) },
 	{ "smtpd_early_checks", V_BOOL, AT(early) },
 	{ "smtpd_error_sleep_time", V_TIME, AT(error_sleep_ms) },
 	{ "smtpd_forbid_bare_newline_reject_code", V_INT, AT(code_bare_newline) },

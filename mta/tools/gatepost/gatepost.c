@@ -21,6 +21,7 @@ const struct verb tool_verbs[] = {
 	{ "status", verb_status, "[--json | --ready]", "does it run, what does it do?" },
 	{ "top", verb_top, "[-d SECONDS] [-n HOW_OFTEN]", "watch what goes on" },
 	{ "explain", verb_explain, "[--json] [--list] [--since TIME] [KEY ...]", "what happened to a session or message, and why" },
+	{ "try", verb_try, "--client ADDRESS --rcpt ADDRESS ... [FILE]", "what would this client be told, and why?" },
 	{ "check", verb_check, "", "look for mistakes in the configuration" },
 	{ "config", verb_config, "[-dhnxv] [--json] [--why] [NAME ...]", "show parameters" },
 	{ "import", verb_import, "[-v] [--json] [-w NEW_DIR] POSTFIX_DIR", "tell what a Postfix configuration means here" },

@@ -64,6 +64,7 @@ int verb_start(struct tool *t, int argc, char **argv);
 int verb_status(struct tool *t, int argc, char **argv);
 int verb_stop(struct tool *t, int argc, char **argv);
 int verb_top(struct tool *t, int argc, char **argv);
+int verb_try(struct tool *t, int argc, char **argv);
 
 /* flush.c: ask qmgr to try everything, or one message, now. id NULL: everything. Exit status. */
 int flush_queue(struct tool *t, const char *id);
