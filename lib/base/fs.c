@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 
 #define READ_PIECE 65536
 
@@ -186,6 +187,19 @@ int fs_sync_dir(const char *path, struct err *e)
 		result = err_errno(e, errno, "cannot sync directory %s", path);
 	close(fd);
 	return result;
+}
+
+bool fs_name_follows_file(int fd)
+{
+	static const unsigned long known[] = { 0xef53 /* ext */, 0x58465342 /* xfs */, 0x9123683e /* btrfs */, 0x01021994 /* tmpfs */ };
+	struct statfs s;
+
+	if (fstatfs(fd, &s) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+		if ((unsigned long)s.f_type == known[i])
+			return true;
+	return false;
 }
 
 /* Who holds the lock on fd, as the file says: holders write their pid into it. */

@@ -18,6 +18,8 @@ int fs_pread_all(int fd, void *p, size_t n, off_t at, struct err *e);           
 int fs_pwrite_all(int fd, const void *p, size_t n, off_t at, struct err *e);
 int fs_make_dirs(const char *path, mode_t mode, struct err *e);                 /* mkdir -p */
 int fs_sync_dir(const char *path, struct err *e);
+/* On this file system a new file's own fsync makes its name durable as well; on others its directory has to be synced, too. */
+bool fs_name_follows_file(int fd);
 /* Exclusive lock on path (created 0600) for the life of the returned descriptor; -1 with *e when another holds it
  * (text names the holder's pid where known) or on error. */
 int fs_lock_file(const char *path, struct err *e);

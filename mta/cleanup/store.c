@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/uio.h>
 
 #include "lib/base/clock.h"
@@ -30,24 +29,14 @@
 static struct pool *qmgr;
 static bool sync_directories;
 
-/* File systems that make a new file's name durable with the file's own fsync; on others its directory is synced as well. */
-static bool name_follows_file(const char *directory)
-{
-	static const unsigned long known[] = { 0xef53 /* ext */, 0x58465342 /* xfs */, 0x9123683e /* btrfs */, 0x01021994 /* tmpfs */ };
-	struct statfs s;
-
-	if (statfs(directory, &s) < 0)
-		return false;
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-		if ((unsigned long)s.f_type == known[i])
-			return true;
-	return false;
-}
-
 void store_init(void)
 {
+	int fd = open("incoming", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
 	qmgr = pool_new("unix:public/qmgr", 4, POOL_IDLE_MS, -1);
-	sync_directories = !name_follows_file("incoming");
+	sync_directories = fd < 0 || !fs_name_follows_file(fd);
+	if (fd >= 0)
+		close(fd);
 }
 
 static void file_path(const struct mail *x, bool hold, char path[PATH_SIZE])
