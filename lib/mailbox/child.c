@@ -122,33 +122,46 @@ static void send_all(int fd, const void *p, size_t n)
 	}
 }
 
+void report_send(int fd, const struct report *r)
+{
+	struct head head = { 0 }; /* no stray bytes of this process */
+
+	head.kind = r->kind;
+	head.code = r->code;
+	head.size = (uint32_t)r->text.n;
+	send_all(fd, &head, sizeof head);
+	send_all(fd, r->text.p, r->text.n);
+}
+
 static void run_in_child(const struct child *c, int report_fd) __attribute__((noreturn));
 static void run_in_child(const struct child *c, int report_fd)
 {
 	struct report out = { 0 };
 	struct err e = ERR_INIT;
-	struct head head = { 0 };
+	bool ready;
 
 	setpgid(0, 0); /* a signal to the daemon's group is not meant for a delivery under way */
 	reset_signals();
 	close_others(c, report_fd);
 	umask(077);
-	if (prepare(c, &e) < 0)
-		report_set(&out, ERR_TEMP, CODE(0, 4, 3, 0), "%s", e.text);
-	else
+	ready = prepare(c, &e) == 0;
+	if (c->serve != NULL) {
+		c->serve(report_fd, ready ? NULL : &e);
+		_exit(0);
+	}
+	if (ready)
 		c->work(c->arg, &out);
-	head.kind = out.kind;
-	head.code = out.code;
-	head.size = (uint32_t)out.text.n;
-	send_all(report_fd, &head, sizeof head);
-	send_all(report_fd, out.text.p, out.text.n);
+	else
+		report_set(&out, ERR_TEMP, CODE(0, 4, 3, 0), "%s", e.text);
+	report_send(report_fd, &out);
 	_exit(0);
 }
 
 /* ---- in the parent ---- */
 
-static int receive(struct stream *s, int64_t deadline, struct report *out)
+int report_receive(struct stream *s, int64_t limit_ms, struct report *out)
 {
+	int64_t deadline = deadline_in(limit_ms + GRACE_MS);
 	struct head head;
 
 	if (stream_read_full(s, &head, sizeof head, deadline) != STREAM_OK || head.size > CHILD_REPORT_MAX || head.kind > ERR_PERM)
@@ -169,39 +182,51 @@ static void reap(void *arg)
 		;
 }
 
+void child_reap(pid_t pid)
+{
+	offload(reap, &pid);
+}
+
 static void wait_for(const struct child *c, pid_t pid, int fd, struct report *out)
 {
 	struct stream *s = stream_new(fd);
 
-	if (receive(s, deadline_in(c->time_limit_ms + GRACE_MS), out) < 0) {
+	if (report_receive(s, c->time_limit_ms, out) < 0) {
 		kill(-pid, SIGKILL);
 		kill(pid, SIGKILL);
 		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "delivery process failed or took too long");
 	}
 	stream_close(s);
-	offload(reap, &pid);
+	child_reap(pid);
 }
 
-void child_run(const struct child *c, struct report *out)
+int child_start(const struct child *c, pid_t *pid, struct report *out)
 {
 	int ends[2];
-	pid_t pid;
 
 	*out = (struct report){ 0 };
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) {
 		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot create a socket pair: %s", strerror(errno));
-		return;
+		return -1;
 	}
-	pid = fork();
-	if (pid == 0) {
+	*pid = fork();
+	if (*pid == 0) {
 		close(ends[0]);
 		run_in_child(c, ends[1]);
 	}
 	close(ends[1]);
-	if (pid < 0) {
-		close(ends[0]);
-		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot create a process: %s", strerror(errno));
-		return;
-	}
-	wait_for(c, pid, ends[0], out);
+	if (*pid > 0)
+		return ends[0];
+	close(ends[0]);
+	report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot create a process: %s", strerror(errno));
+	return -1;
+}
+
+void child_run(const struct child *c, struct report *out)
+{
+	pid_t pid;
+	int fd = child_start(c, &pid, out);
+
+	if (fd >= 0)
+		wait_for(c, pid, fd, out);
 }

@@ -1,4 +1,4 @@
-/* lib/mailbox/child.h - a forked child per delivery that becomes the recipient, does blocking work, and reports what came of it.
+/* lib/mailbox/child.h - a forked child that becomes the recipient, does blocking work, and reports what came of it.
  *
  * The work runs in a copy of this process that has no other thread, no loop and none of our descriptors but those in keep: it may use
  * plain system calls and memory, never fibers, streams or the log. Everything it needs is prepared before.
@@ -40,7 +40,17 @@ struct child {
 	size_t keep_count;
 	void (*work)(void *arg, struct report *out);
 	void *arg;
+	void (*serve)(int fd, const struct err *trouble); /* in place of work: talks to us over fd. trouble: why it is not who it should be */
 };
+
+struct stream;
+
+/* A child that runs c->serve; the descriptor to talk to it, or -1 with *out. child_reap() when it has ended, or is sure to. */
+int child_start(const struct child *c, pid_t *pid, struct report *out);
+void child_reap(pid_t pid); /* Suspends. */
+/* A report over a socket: from the child, blocking; and here, 0 or -1. The latter suspends, a while longer than limit_ms. */
+void report_send(int fd, const struct report *r);
+int report_receive(struct stream *s, int64_t limit_ms, struct report *out);
 
 /* Run it and wait; out->text lives in the heap: buf_done(). Trouble with the child itself is temporary. Suspends. */
 void child_run(const struct child *c, struct report *out);

@@ -1,5 +1,5 @@
-/* lib/mailbox/mailbox.h - writing one message to an mbox file or a Maildir. Blocking, in a child (lib/mailbox/child.h) that is the owner
- * already. Nothing is reported as delivered before it is synced.
+/* lib/mailbox/mailbox.h - writing one message to an mbox file or a Maildir. Blocking, in a process that is the owner already, but
+ * for mailbox_run(). Nothing is reported as delivered before it is synced.
  */
 #ifndef GATEPOST_LIB_MAILBOX_MAILBOX_H
 #define GATEPOST_LIB_MAILBOX_MAILBOX_H
@@ -28,6 +28,19 @@ void mbox_deliver(const struct mbox *m, const struct content *c, struct report *
 
 /* path ends in "/"; made with tmp, new, cur when it is missing. hostname: for file names. what: as above. */
 void maildir_deliver(const char *path, const char *hostname, const char *what, const struct content *c, struct report *out);
+
+/* Either of them in a process that is the owner (lib/mailbox/worker.h). */
+struct mailbox_task {
+	struct identity who;
+	bool root_allowed;
+	int64_t file_limit, time_limit_ms; /* as in struct worker_task */
+	bool maildir; /* mbox.path is one */
+	const char *hostname; /* for names of files */
+	struct mbox mbox;
+	struct content content;
+};
+
+void mailbox_run(const struct mailbox_task *t, struct report *out); /* Suspends. */
 
 unsigned mbox_lock_flags(const char *words); /* mailbox_delivery_lock, virtual_mailbox_lock */
 /* The code and kind for a failed file operation: deferrals all, a full mailbox too - its owner may make room. */

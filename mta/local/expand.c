@@ -9,12 +9,13 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/mailbox/worker.h"
 #include "lib/net/fiber.h"
 #include "mta/local/local.h"
 
 #define FORWARD_MAX 65536 /* octets of a .forward file */
 #define INCLUDE_MAX (CHILD_REPORT_MAX - 1)
-#define FORWARD_PATHS_MAX 100
+#define FORWARD_PATHS_MAX (WORKER_TEXTS_MAX - 1)
 #define READ_LIMIT_MS 60000
 
 /* ---- owners ---- */
@@ -169,35 +170,38 @@ bool expand_alias(struct job *j, const struct origin *o, const struct local_name
 	return try_alias(j, o, n->base, str_skip(n->full, n->base.n));
 }
 
-/* ---- files, read in a child ---- */
+/* ---- files, read by their owner ---- */
 
 struct reading {
 	const char **paths; /* the first one that exists */
-	size_t count, max;
+	size_t count;
 	const char *home; /* NULL: not required */
-	uid_t owner; /* or root */
-	bool required;
+	struct trust {
+		bool with_home, required; /* required: there has to be a file */
+		uid_t owner; /* or root */
+		size_t max;
+	} trust;
 };
 
-static const char *distrusted(const struct reading *r, const struct stat *st)
+static const char *distrusted(const struct trust *t, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode))
 		return "not a regular file";
-	if (st->st_uid != 0 && st->st_uid != r->owner)
+	if (st->st_uid != 0 && st->st_uid != t->owner)
 		return "owned by someone else";
 	if (st->st_mode & S_IWOTH)
 		return "writable by everyone";
 	return NULL;
 }
 
-static void read_open(const struct reading *r, char number, int fd, struct report *out)
+static void read_open(const struct trust *t, const char *path, char number, int fd, struct report *out)
 {
 	struct err e = ERR_INIT;
 	struct stat st;
-	const char *path = r->paths[(unsigned char)number], *why = fstat(fd, &st) < 0 ? strerror(errno) : distrusted(r, &st);
+	const char *why = fstat(fd, &st) < 0 ? strerror(errno) : distrusted(t, &st);
 	size_t size = why == NULL ? (size_t)st.st_size : 0;
 
-	if (why != NULL || size > r->max) {
+	if (why != NULL || size > t->max) {
 		report_set(out, ERR_PERM, CODE(0, 5, 3, 5), "%s: %s", path, why != NULL ? why : "too large");
 		return;
 	}
@@ -208,37 +212,43 @@ static void read_open(const struct reading *r, char number, int fd, struct repor
 		out->text.n += size;
 }
 
-/* In the child: the text of the first file, an octet with its number in front. Kind PERM: a file that is not believed. */
-static void read_first(void *arg, struct report *out)
+/* As the owner: the text of the first file, an octet with its number in front. Kind PERM: a file that is not believed. texts: the home, paths. */
+static void read_first(const struct worker_input *in, struct report *out)
 {
-	const struct reading *r = arg;
+	const struct trust *t = in->fixed;
 	struct stat st;
 
-	if (r->home != NULL && stat(r->home, &st) < 0) {
-		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot access home directory %s: %s", r->home, strerror(errno));
+	if (t->with_home && stat(in->texts[0].p, &st) < 0) {
+		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot access home directory %s: %s", in->texts[0].p, strerror(errno));
 		return;
 	}
-	for (size_t i = 0; i < r->count; i++) {
-		int fd = open(r->paths[i], O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	for (size_t i = 1; i < in->count; i++) {
+		const char *path = in->texts[i].p;
+		int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
 		if (fd >= 0) {
-			read_open(r, (char)i, fd, out);
+			read_open(t, path, (char)(i - 1), fd, out);
 			close(fd);
 			return;
 		}
-		if (r->required || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) {
-			report_set(out, errno == EIO || errno == ESTALE ? ERR_TEMP : ERR_PERM, CODE(0, 4, 3, 0), "%s: %s", r->paths[i],
-				strerror(errno));
+		if (t->required || (errno != ENOENT && errno != ENOTDIR && errno != EACCES)) {
+			report_set(out, errno == EIO || errno == ESTALE ? ERR_TEMP : ERR_PERM, CODE(0, 4, 3, 0), "%s: %s", path, strerror(errno));
 			return;
 		}
 	}
 }
 
+/* The file limit is that of mailboxes: the same process writes those. */
 static void read_as(const struct identity *who, struct reading *r, struct report *out)
 {
-	struct child c = { .who = *who, .time_limit_ms = READ_LIMIT_MS, .work = read_first, .arg = r };
+	struct worker_task t = { .who = *who, .file_limit = cfg.size_limit, .time_limit_ms = READ_LIMIT_MS, .work = read_first };
 
-	child_run(&c, out);
+	r->trust.with_home = r->home != NULL;
+	t.in = (struct worker_input){ .fixed = &r->trust, .fixed_size = sizeof r->trust, .count = r->count + 1, .fd = -1 };
+	t.in.texts[0] = str_z(r->home);
+	for (size_t i = 0; i < r->count; i++)
+		t.in.texts[i + 1] = str_z(r->paths[i]);
+	worker_run(&t, out);
 }
 
 /* ---- .forward ---- */
@@ -286,7 +296,7 @@ static bool use_forward(struct job *j, const struct origin *o, const struct loca
 
 bool expand_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user)
 {
-	struct reading r = { .max = FORWARD_MAX, .owner = user->uid, .home = cfg.require_home ? user->home : NULL };
+	struct reading r = { .home = cfg.require_home ? user->home : NULL, .trust = { .owner = user->uid, .max = FORWARD_MAX } };
 	struct report report = { 0 };
 	struct err e = ERR_INIT;
 	bool used = false;
@@ -334,7 +344,7 @@ static void use_include(struct job *j, struct origin *next, struct str path, str
 
 static void read_include(struct job *j, struct origin *next, struct str path, const char *path_z, uid_t owner)
 {
-	struct reading r = { .paths = &path_z, .count = 1, .max = INCLUDE_MAX, .owner = owner, .required = true };
+	struct reading r = { .paths = &path_z, .count = 1, .trust = { .required = true, .owner = owner, .max = INCLUDE_MAX } };
 	struct report report;
 
 	read_as(&next->privs, &r, &report);

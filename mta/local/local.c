@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/header.h"
 #include "lib/net/fiber.h"
+#include "lib/mailbox/worker.h"
 #include "lib/service/service.h"
 #include "mta/local/local.h"
 
@@ -103,8 +104,14 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 	agent_serve(s, "local request", deliver);
 }
 
+static void drain(void)
+{
+	agent_drain();
+	worker_drain();
+}
+
 static const struct service local_service = {
-	.command = "local", .init = init, .start = start, .serve = serve, .drain = agent_drain, .flags = SERVICE_KEEP_ROOT | SERVICE_DNS
+	.command = "local", .init = init, .start = start, .serve = serve, .drain = drain, .flags = SERVICE_KEEP_ROOT | SERVICE_DNS
 };
 
 int main(int argc, char **argv)

@@ -14,9 +14,7 @@
 #include "lib/net/fiber.h"
 #include "mta/local/local.h"
 
-struct work { /* for the child; one of the three */
-	const char *maildir;
-	struct mbox mbox;
+struct work { /* for the child */
 	struct command command;
 	struct content content;
 };
@@ -25,29 +23,14 @@ static void run(void *arg, struct report *out)
 {
 	struct work *w = arg;
 
-	if (w->command.argv != NULL) {
-		w->command.content = w->content;
-		command_run(&w->command, out);
-	} else if (w->maildir != NULL) {
-		maildir_deliver(w->maildir, cfg.myhostname, w->mbox.what, &w->content, out);
-	} else {
-		mbox_deliver(&w->mbox, &w->content, out);
-	}
+	w->command.content = w->content;
+	command_run(&w->command, out);
 }
 
 /* Root's own mailbox is a file like any other. Nothing else is ever done as root. */
 static bool is_root(const struct identity *user)
 {
 	return user->uid == 0 && identity_can_switch();
-}
-
-static void run_as(struct job *j, const struct identity *who, struct work *w, int64_t limit_ms, bool root_allowed, struct report *out)
-{
-	struct child c = { .who = *who, .file_limit = cfg.size_limit, .time_limit_ms = limit_ms, .work = run, .arg = w };
-
-	c.root_allowed = root_allowed;
-	c.keep[c.keep_count++] = j->r->fd;
-	child_run(&c, out);
 }
 
 static int64_t mailbox_limit_ms(void)
@@ -80,15 +63,15 @@ static void make_content(struct job *j, const struct origin *o, bool from_line, 
 static void write_to(struct job *j, const struct origin *o, const struct identity *who, struct str path, const char *what, unsigned flags,
 	struct str sent)
 {
-	struct work w = { .maildir = NULL };
+	struct mailbox_task t = { .who = *who, .file_limit = cfg.size_limit, .time_limit_ms = mailbox_limit_ms(), .hostname = cfg.myhostname };
 	struct report report;
-	bool maildir = str_ends(path, STR("/"));
 
-	w.mbox = (struct mbox){ arena_z(j->a, path), flags, cfg.lock_attempts, cfg.lock_delay_ms, cfg.stale_ms, what };
-	w.maildir = maildir ? w.mbox.path : NULL;
-	make_content(j, o, !maildir, DELIVERED_TO_FILE, &w.content);
-	run_as(j, who, &w, mailbox_limit_ms(), (flags & MBOX_ANY_FILE) == 0, &report);
-	job_report(j, o, &report, maildir ? STR("delivered to maildir") : sent);
+	t.root_allowed = (flags & MBOX_ANY_FILE) == 0 && is_root(who); /* the same process for all else of a user */
+	t.maildir = str_ends(path, STR("/"));
+	t.mbox = (struct mbox){ arena_z(j->a, path), flags, cfg.lock_attempts, cfg.lock_delay_ms, cfg.stale_ms, what };
+	make_content(j, o, !t.maildir, DELIVERED_TO_FILE, &t.content);
+	mailbox_run(&t, &report);
+	job_report(j, o, &report, t.maildir ? STR("delivered to maildir") : sent);
 }
 
 void deliver_file(struct job *j, const struct origin *o, struct str path)
@@ -152,7 +135,8 @@ static const char *const *make_environment(struct job *j, const struct origin *o
 
 static void run_command(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, struct str command)
 {
-	struct work w = { .maildir = NULL };
+	struct work w = { .content = { 0 } };
+	struct child c = { .who = *user, .file_limit = cfg.size_limit, .time_limit_ms = cfg.command_limit_ms, .keep = { j->r->fd }, .keep_count = 1 };
 	struct err e = ERR_INIT;
 	struct str directory;
 	struct report report;
@@ -169,7 +153,9 @@ static void run_command(struct job *j, const struct origin *o, const struct loca
 	w.command.time_limit_ms = cfg.command_limit_ms;
 	make_content(j, o, true, DELIVERED_TO_COMMAND, &w.content);
 	w.content.flags = 0; /* a command knows where the message ends */
-	run_as(j, user, &w, cfg.command_limit_ms, false, &report);
+	c.work = run;
+	c.arg = &w;
+	child_run(&c, &report);
 	job_report(j, o, &report, arena_printf(j->a, "delivered to command: %.*s", STRF(command)));
 }
 

@@ -9,6 +9,7 @@
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "lib/mailbox/mailbox.h"
+#include "lib/mailbox/worker.h"
 #include "lib/proto/agent.h"
 #include "lib/service/service.h"
 #include "lib/table/table.h"
@@ -149,25 +150,6 @@ static int find_place(struct arena *a, const char *id, struct str rcpt, struct p
 
 /* ---- delivery ---- */
 
-struct task { /* for the child */
-	const char *path, *what;
-	bool maildir;
-	struct content content;
-};
-
-static void work(void *arg, struct report *out)
-{
-	const struct task *t = arg;
-	struct mbox m = { t->path, set.locks, set.lock_attempts, set.lock_delay_ms, set.stale_ms, t->what };
-
-	if (set.strict_owner)
-		m.flags |= MBOX_OWNER;
-	if (t->maildir)
-		maildir_deliver(t->path, set.myhostname, t->what, &t->content, out);
-	else
-		mbox_deliver(&m, &t->content, out);
-}
-
 static void make_content(struct arena *a, const struct deliver_request *r, const struct queue_rcpt *rcpt, bool maildir, struct content *out)
 {
 	struct front f = { .lines = FRONT_RETURN_PATH | FRONT_DELIVERED, .null_sender = "MAILER-DAEMON", .now_us = clock_wall_us() };
@@ -201,21 +183,20 @@ static void take_report(struct arena *a, struct report *report, bool maildir, st
 static void deliver_one(struct arena *a, const struct deliver_request *r, const struct queue_rcpt *rcpt, struct deliver_result *res)
 {
 	struct place place = { 0 };
-	struct task task = { 0 };
-	struct child child = { .work = work, .arg = &task, .keep = { r->fd }, .keep_count = 1 };
+	struct mailbox_task task = { .hostname = set.myhostname, .file_limit = set.size_limit };
 	struct report report;
 
 	res->relay = STR("virtual");
 	if (find_place(a, r->m.id, rcpt->addr, &place, res) < 0)
 		return;
-	task.path = place.path;
+	task.who = place.who;
 	task.maildir = place.path[strlen(place.path) - 1] == '/';
-	task.what = arena_z(a, arena_printf(a, "%s %s for user %.*s", task.maildir ? "maildir" : "mailbox", place.path, STRF(rcpt->addr)));
+	task.mbox = (struct mbox){ place.path, set.locks, set.lock_attempts, set.lock_delay_ms, set.stale_ms, NULL };
+	task.mbox.what = arena_z(a, arena_printf(a, "%s %s for user %.*s", task.maildir ? "maildir" : "mailbox", place.path, STRF(rcpt->addr)));
+	task.mbox.flags |= set.strict_owner ? MBOX_OWNER : 0;
+	task.time_limit_ms = set.lock_attempts * set.lock_delay_ms * 2 + 600000;
 	make_content(a, r, rcpt, task.maildir, &task.content);
-	child.who = place.who;
-	child.file_limit = set.size_limit;
-	child.time_limit_ms = set.lock_attempts * set.lock_delay_ms * 2 + 600000;
-	child_run(&child, &report);
+	mailbox_run(&task, &report);
 	take_report(a, &report, task.maildir, res);
 }
 
@@ -238,8 +219,14 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 	agent_serve(s, "virtual request", deliver);
 }
 
+static void drain(void)
+{
+	agent_drain();
+	worker_drain();
+}
+
 static const struct service virtual_service = {
-	.command = "virtual", .init = init, .serve = serve, .drain = agent_drain, .flags = SERVICE_KEEP_ROOT | SERVICE_DNS
+	.command = "virtual", .init = init, .serve = serve, .drain = drain, .flags = SERVICE_KEEP_ROOT | SERVICE_DNS
 };
 
 int main(int argc, char **argv)
