@@ -48,16 +48,6 @@ static void open_tables(const struct conf *c, const char *parameter, struct tabl
 		bad_setting(parameter, &e);
 }
 
-static bool list_has(const char *list, const char *want)
-{
-	struct str rest = str_z(list), word;
-
-	while ((word = str_word(&rest, ", \t\r\n")).n > 0)
-		if (str_eqiz(word, want))
-			return true;
-	return false;
-}
-
 /* Who asks for these gets 451 until they are mended; the others are served. */
 static void bad_restrictions(const char *parameter, const struct err *e)
 {
@@ -93,7 +83,7 @@ static void init(const struct conf *c)
 	settings.myhostname = conf_str(c, "myhostname");
 	settings.recipient_delimiter = conf_str(c, "recipient_delimiter");
 	settings.null_key = conf_str(c, "smtpd_null_access_lookup_key");
-	settings.parents_plain = list_has(conf_str(c, "parent_domain_matches_subdomains"), "smtpd_access_maps");
+	settings.parents_plain = conf_list_has(c, "parent_domain_matches_subdomains", "smtpd_access_maps");
 	settings.timeout_ms = conf_time_ms(c, "policyd_timeout");
 	settings.dns_timeout_ms = conf_time_ms(c, "dns_timeout");
 	settings.restrictions = str_z(conf_str(c, "policyd_restrictions"));

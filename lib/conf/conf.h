@@ -46,6 +46,8 @@ const char *conf_transport_str(const struct conf *c, const char *transport, cons
 int64_t conf_workers(const struct conf *c, const char *service, int64_t fallback);
 /* Words of a list value ("a, b c"), { } groups kept together. Lives in a. */
 size_t conf_list(struct arena *a, const char *value, struct str **words);
+/* Is word one of the words of a list parameter, whatever its case? */
+bool conf_list_has(const struct conf *c, const char *name, const char *word);
 
 /* Expand $name, ${name}, $(name), ${name?x}, ${name:x}, ${name?{x}:{y}} in text. find(ctx, name) returns the value or NULL.
  * Nesting is bounded. 0, or -1 with *e. */

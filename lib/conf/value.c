@@ -85,3 +85,13 @@ size_t conf_list(struct arena *a, const char *value, struct str **words)
 		(*words)[i] = str_word_braced(&rest);
 	return count;
 }
+
+bool conf_list_has(const struct conf *c, const char *name, const char *word)
+{
+	struct str rest = str_z(conf_str(c, name)), w;
+
+	while ((w = str_word(&rest, ", \t\r\n")).n > 0)
+		if (str_eqiz(w, word))
+			return true;
+	return false;
+}

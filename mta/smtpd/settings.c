@@ -130,16 +130,6 @@ static void open_own_addresses(const struct conf *c)
 	buf_done(&b);
 }
 
-static bool parents_match(const struct conf *c, const char *what)
-{
-	struct str words = str_z(conf_str(c, "parent_domain_matches_subdomains"));
-
-	for (struct str w = str_word(&words, ", \t\r\n"); w.n > 0; w = str_word(&words, ", \t\r\n"))
-		if (str_eqiz(w, what))
-			return true;
-	return false;
-}
-
 static void open_lists(const struct conf *c)
 {
 	unsigned both = MATCH_HOST | MATCH_ADDR;
@@ -151,7 +141,8 @@ static void open_lists(const struct conf *c)
 	open_list(c, "smtpd_client_event_limit_exceptions", both, &cf.limit_exempt);
 	open_list(c, "smtpd_forbid_bare_newline_exclusions", both, &cf.bare_exempt);
 	open_list(c, "smtpd_sasl_exceptions_networks", MATCH_ADDR, &cf.sasl_exceptions);
-	open_list(c, "fast_flush_domains", MATCH_HOST | (parents_match(c, "fast_flush_domains") ? MATCH_PARENT : 0u), &cf.flush_domains);
+	open_list(c, "fast_flush_domains",
+		MATCH_HOST | (conf_list_has(c, "parent_domain_matches_subdomains", "fast_flush_domains") ? MATCH_PARENT : 0u), &cf.flush_domains);
 	open_list(c, "permit_mx_backup_networks", MATCH_ADDR, &cf.backup_networks);
 	cf.backup_networks_set = *conf_str(c, "permit_mx_backup_networks") != '\0';
 	open_own_addresses(c);

@@ -6,16 +6,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 
-static bool parents_match(const struct conf *c, const char *name)
-{
-	struct str rest = str_z(conf_str(c, "parent_domain_matches_subdomains")), word;
-
-	while ((word = str_word(&rest, ", \t\r\n")).n > 0)
-		if (str_eqz(word, name))
-			return true;
-	return false;
-}
-
 static int open_list(const struct conf *c, const char *name, unsigned flags, struct matchlist **out, struct err *e)
 {
 	*out = matchlist_open(conf_str(c, name), flags, conf_dir(c), e);
@@ -24,7 +14,7 @@ static int open_list(const struct conf *c, const char *name, unsigned flags, str
 
 static int open_lists(struct routing *r, const struct conf *c, struct err *e)
 {
-	unsigned parents = parents_match(c, "relay_domains") ? MATCH_PARENT : 0;
+	unsigned parents = conf_list_has(c, "parent_domain_matches_subdomains", "relay_domains") ? MATCH_PARENT : 0;
 
 	if (open_list(c, "mydestination", MATCH_HOST | MATCH_WHOLE, &r->mydestination, e) < 0)
 		return -1;
@@ -143,7 +133,7 @@ static void read_settings(struct routing *r, const struct conf *c)
 	r->null_domain_local = conf_bool(c, "resolve_null_domain");
 	r->dequoted = conf_bool(c, "resolve_dequoted_address");
 	r->numeric_domains = conf_bool(c, "resolve_numeric_domain");
-	r->transport_parents_plain = parents_match(c, "transport_maps");
+	r->transport_parents_plain = conf_list_has(c, "parent_domain_matches_subdomains", "transport_maps");
 }
 
 struct routing *routing_open(const struct conf *c, struct err *e)
