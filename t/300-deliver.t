@@ -44,6 +44,48 @@ subtest 'a host that is down' => sub {
     ok $mta->wait_empty, 'queue is empty';
 };
 
+subtest 'flush by destination: ETRN, gatepost queue -s, sendmail -qR' => sub {
+    my $sendmail = Gatepost::Test::build() . '/sbin/sendmail';
+    for my $how (
+        [ 'ETRN', sub { like $mta->smtp->say('ETRN down.test'), qr/^250 Queuing started for node <down\.test>/, 'ETRN' } ],
+        [ 'queue -s', sub { is +($mta->gatepost('queue', '-s', 'down.test'))[0], 0, 'queue -s' } ],
+        [ 'sendmail -qR', sub { is +($mta->command($sendmail, '-C', $mta->dir . '/conf', '-qRdown.test'))[0], 0, 'sendmail -qR' } ],
+      )
+    {
+        my ($name, $flush) = @$how;
+        like $mta->smtp->mail('ann@a.test', 'bob@down.test', "Subject: by $name\n\ntext\n"), qr/^250/, 'accepted';
+        ok wait_for(sub { $mta->queued('deferred') == 1 }), 'deferred';
+        my $up = Gatepost::Sink->new(port => $down);
+        $flush->();
+        ok $up->wait_message(qr/Subject: by $name/), 'delivered';
+        ok $mta->wait_empty, 'queue is empty';
+    }
+    my ($rc, $out, $err) = $mta->gatepost('queue', '-s', 'elsewhere.test');
+    is $rc, 69, 'a domain that is not in fast_flush_domains';
+};
+
+subtest 'variable envelope return paths' => sub {
+    my $c = $mta->smtp;
+    like $c->hello, qr/^250-XVERP$/m, 'offered';
+    like $c->say('MAIL FROM:<> XVERP'), qr/^503 5\.5\.4 Error: XVERP requires non-null sender/, 'needs a sender';
+    like $c->say('MAIL FROM:<list@a.test> XVERP=ab'), qr/^501 5\.5\.4 Error: XVERP needs two characters from -=\+/, 'and sane delimiters';
+    like $c->say('MAIL FROM:<list@a.test> XVERP'), qr/^250/, 'default delimiters';
+    like $c->say("RCPT TO:<$_\@relay.test>"), qr/^250/, $_ for qw(ann nobody);
+    like $c->say('DATA'), qr/^354/, 'data';
+    like $c->send_raw("Subject: to each\r\n\r\ntext\r\n.\r\n")->reply, qr/^250/, 'accepted';
+    my $got = $sink->wait_message(qr/Subject: to each/);
+    like $got->{mail}, qr/^<list\+ann=relay\.test\@a\.test>/, 'the recipient is in the sender';
+    my ($told) = grep { $_->{rcpt}[0] =~ /^<list\+nobody=relay\.test\@a\.test>/ } $sink->wait_message(qr/^To: list\+nobody=relay\.test\@a\.test/m);
+    ok $told, 'and a failure goes to it';
+    ok $mta->wait_empty, 'queue is empty';
+    my $sendmail = Gatepost::Test::build() . '/sbin/sendmail';
+    is system("printf 'Subject: mine\n\ntext\n' | $sendmail -C " . $mta->dir . '/conf -XV-= -f me@a.test bob@relay.test'), 0, 'sendmail -XV-=';
+    $got = $sink->wait_message(qr/Subject: mine/);
+    like $got->{mail}, qr/^<me-bob=relay\.test\@a\.test>/, 'with delimiters of its own';
+    ok $mta->wait_empty, 'queue is empty';
+    isnt system("echo x | $sendmail -C " . $mta->dir . '/conf -XVab -f me@a.test bob@relay.test 2>' . $mta->dir . '/refused'), 0, 'not with any';
+};
+
 subtest 'restart finds what waits' => sub {
     like $mta->smtp->mail('ann@a.test', 'bob@down.test', "Subject: over night\n\ntext\n"), qr/^250/, 'accepted';
     ok wait_for(sub { $mta->queued('deferred') == 1 }), 'deferred';

@@ -17,11 +17,18 @@ enum notify_kind {
 	NOTIFY_MESSAGE, /* m and fd */
 	NOTIFY_FLUSH, /* retry everything now */
 	NOTIFY_FLUSH_ID, /* retry id now */
-	NOTIFY_SCAN /* look into incoming/ */
+	NOTIFY_SCAN, /* look into incoming/ */
+	NOTIFY_FLUSH_SITE /* retry what waits for a domain of fast_flush_domains */
 };
-int notify_send_command(struct stream *s, enum notify_kind kind, const char *id, int64_t deadline, struct err *e);
-/* 0: *kind and, for a message, *m (in a) and *fd (owned by the caller; -1 else; id in m->id). 1: peer closed. -1 with *e. Suspends. */
-int notify_receive(
-	struct stream *s, struct arena *a, enum notify_kind *kind, struct queue_message *m, int *fd, int64_t deadline, struct err *e);
+/* what: an id, a domain, or nothing, as the kind needs it. */
+int notify_send_command(struct stream *s, enum notify_kind kind, const char *what, int64_t deadline, struct err *e);
+struct notice {
+	enum notify_kind kind;
+	struct queue_message m; /* of a command only its id */
+	int fd; /* owned by the caller; -1: none */
+	struct str site;
+};
+/* 0: *out, its texts in a. 1: peer closed. -1 with *e. Suspends. */
+int notify_receive(struct stream *s, struct arena *a, struct notice *out, int64_t deadline, struct err *e);
 
 #endif

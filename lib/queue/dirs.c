@@ -18,6 +18,7 @@ static const struct {
 	{ "deferred", 0700 },
 	{ "hold", 0700 },
 	{ "corrupt", 0700 },
+	{ "flush", 0700 },
 	{ "pid", 0755 },
 	{ "private", 0700 },
 	{ "public", 0710 },

@@ -26,6 +26,7 @@ static const struct {
 	{ "deferred", BY_MAIL, 0700 },
 	{ "hold", BY_MAIL, 0700 },
 	{ "corrupt", BY_MAIL, 0700 },
+	{ "flush", BY_MAIL, 0700 },
 	{ "private", BY_MAIL, 0700 },
 	{ "public", BY_DROP, 02710 },
 	{ "maildrop", BY_DROP, 0730 },

@@ -24,6 +24,8 @@
 #define MOVE_MAX 256 /* in one go */
 #define ABANDONED_S 60 /* an incomplete file that nobody holds open is left for so long */
 #define DAMAGED_S 86400 /* and one that is damaged */
+#define END_LOOKS 20
+#define END_MS 50
 #define LOOK_AGAIN_S 10 /* at what could not be taken up from deferred/ */
 
 /* Retries may not crowd out new mail: a fifth of the places is kept for it. */
@@ -44,7 +46,7 @@ static struct message *message_new(struct arena *a, const struct queue_message *
 	m->life = a;
 	m->m = *qm;
 	m->fd = fd;
-	m->moved = source != SOURCE_INCOMING;
+	m->moved = m->old = source != SOURCE_INCOMING;
 	m->active_us = clock_wall_us();
 	m->outcomes = arena_alloc(a, (qm->rcpt_count + 1) * sizeof *m->outcomes);
 	for (size_t i = 0; i < qm->rcpt_count; i++) {
@@ -222,11 +224,25 @@ static void take_failed(struct take *t)
 	arena_free(t->a);
 }
 
+/* A flush may come while the attempt before it is being put away: its file has the new name already. */
+static void await_end(const char *id)
+{
+	for (int i = 0; i < END_LOOKS; i++) {
+		const struct message *m = map_get(qmgr.messages, str_z(id));
+
+		if (m == NULL || !m->ending)
+			return;
+		fiber_sleep(END_MS);
+	}
+}
+
 void active_take_file(const char *path, const char *id, enum source source, bool flushed)
 {
 	struct take t = { .path = path, .id = id, .source = source, .fd = -1, .e = ERR_INIT };
 	struct message *m;
 
+	if (flushed)
+		await_end(id);
 	if (map_get(qmgr.messages, str_z(id)) != NULL)
 		return;
 	t.a = arena_new("message");
@@ -345,6 +361,8 @@ void active_release(struct message *m)
 	map_del(qmgr.messages, str_z(m->m.id));
 	metric_move(METRIC_ACTIVE, -1, NULL);
 	qmgr.weight -= m->weight;
+	if (m->in_flight == 0 && !m->stray)
+		(void)flock(m->fd, LOCK_UN); /* agents that have answered may close theirs later */
 	close(m->fd);
 	waitq_wake_one(&qmgr.room);
 	arena_free(m->life);

@@ -57,6 +57,7 @@ static enum attempt attempt(struct batch *b, struct deliver_answer *answer, stru
 			return ATTEMPT_DONE;
 		}
 		pool_drop(t->pool, s);
+		b->peer->job->msg->stray |= sent;
 	}
 	return ATTEMPT_BROKEN;
 }

@@ -82,14 +82,17 @@ static void start(const struct conf *c)
 	fiber_start("begin", begin, NULL);
 }
 
-static void obey(enum notify_kind kind, const char *id)
+static void obey(const struct notice *n)
 {
-	switch (kind) {
+	switch (n->kind) {
 	case NOTIFY_FLUSH:
 		scan_flush();
 		break;
 	case NOTIFY_FLUSH_ID:
-		scan_flush_id(id);
+		scan_flush_id(n->m.id);
+		break;
+	case NOTIFY_FLUSH_SITE:
+		site_flush(n->site);
 		break;
 	default:
 		qmgr.want_incoming = true;
@@ -103,17 +106,15 @@ static bool serve_one(struct stream *s)
 {
 	struct arena *a = arena_new("message");
 	struct err e = ERR_INIT;
-	struct queue_message m;
-	enum notify_kind kind;
-	int fd;
-	int r = notify_receive(s, a, &kind, &m, &fd, deadline_in(NOTICE_IDLE_MS), &e);
+	struct notice n;
+	int r = notify_receive(s, a, &n, deadline_in(NOTICE_IDLE_MS), &e);
 
-	if (r == 0 && kind == NOTIFY_MESSAGE) {
-		active_take_notice(a, &m, fd);
+	if (r == 0 && n.kind == NOTIFY_MESSAGE) {
+		active_take_notice(a, &n.m, n.fd);
 		return true;
 	}
 	if (r == 0 && !qmgr.draining)
-		obey(kind, m.id);
+		obey(&n);
 	arena_free(a);
 	return r == 0;
 }

@@ -22,6 +22,7 @@
 #include "lib/proto/deliver.h"
 #include "lib/proto/rewrite.h"
 #include "lib/queue/queue.h"
+#include "lib/table/table.h"
 #include "mta/qmgr/feedback.h"
 
 struct settings { /* main.cf, read once */
@@ -29,7 +30,9 @@ struct settings { /* main.cf, read once */
 	int64_t min_backoff_ms, max_backoff_ms;
 	int64_t lifetime_ms, bounce_lifetime_ms;
 	int64_t transport_retry_ms, run_delay_ms, delay_warning_ms;
-	bool soft_bounce;
+	int64_t clog_ms; /* between warnings; 0: none */
+	bool soft_bounce, confirm_cleared, verp_bounces, feedback_debug;
+	struct matchlist *flush_domains; /* NULL: none */
 	const char *defer_transports, *recipient_delimiter, *double_bounce;
 };
 
@@ -62,7 +65,9 @@ struct message {
 	bool flushed; /* taken up by an explicit flush */
 	bool warned; /* the sender knows about the delay */
 	bool ending; /* active_settled() is at work */
+	bool stray; /* an agent that gave no answer may still be at work on it: its lock stays */
 	bool moved; /* into active/; before that it is still in incoming/ */
+	bool old; /* tried before: there may be notes about it in flush/ */
 	size_t weight; /* what it counts against the limit of recipients */
 	size_t unsettled; /* recipients without a fate */
 	unsigned in_flight; /* deliveries, and recipient_assign() */
@@ -162,6 +167,19 @@ void scan_start(void);
 void scan_kick(void); /* look at the directories now */
 void scan_flush(void);
 void scan_flush_id(const char *id); /* Suspends. */
+void scan_take(const char *path, const char *id); /* from deferred/, in a flush. Suspends until there is room. */
+void scan_behind(bool behind); /* tell cleanup to slow down, or no longer */
+/* site.c */
+#define SITES_MAX 64 /* domains of a message that are noted */
+struct sites {
+	const char *v[SITES_MAX];
+	size_t count;
+};
+/* The domains of fast_flush_domains among m's recipients that which() picks. Suspends. */
+void sites_of(struct message *m, bool (*which)(const struct message *m, size_t rcpt), struct sites *out);
+void sites_enter(const struct sites *s, const char *id, const char *path); /* Blocking, as the next one. */
+void sites_leave(const struct sites *s, const char *id);
+void site_flush(struct str site);
 /* active.c */
 bool active_has_room(enum source source);
 void active_take_notice(struct arena *a, const struct queue_message *m, int fd); /* Suspends. Owns a and fd. */

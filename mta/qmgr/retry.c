@@ -217,6 +217,7 @@ static int change_name(const struct message *m, const char *to)
 
 struct removal { /* one offloaded job */
 	struct message *msg;
+	struct sites sites;
 	int error;
 };
 
@@ -225,12 +226,22 @@ static void remove_run(void *arg)
 	struct removal *r = arg;
 
 	r->error = change_name(r->msg, NULL);
+	sites_leave(&r->sites, r->msg->m.id);
+}
+
+static bool is_any(const struct message *m, size_t i)
+{
+	(void)m; /* whichever it is */
+	(void)i;
+	return true;
 }
 
 static void remove_message(struct message *m)
 {
 	struct removal r = { .msg = m };
 
+	if (m->old)
+		sites_of(m, is_any, &r.sites);
 	offload(remove_run, &r); /* frees blocks: slow when others sync */
 	if (r.error != 0 && r.error != ENOENT)
 		log_warn("%s: cannot remove the message: %s", m->m.id, strerror(r.error));
@@ -257,6 +268,7 @@ struct keep { /* one offloaded job: append history, set the due time, move */
 	struct message *msg;
 	struct queue_status *history;
 	size_t history_count;
+	struct sites sites;
 	int64_t due_s;
 	int error; /* of the move */
 	struct err e; /* the first trouble that does not matter */
@@ -291,6 +303,8 @@ static void keep_run(void *arg)
 	k->error = futimens(m->fd, times) < 0 ? errno : ENOENT;
 	for (int i = 0; i < 2 && k->error == ENOENT; i++) /* a scan may remove the empty bucket in between */
 		k->error = queue_deferred_path(k->due_s, m->m.id, &to, &k->e) < 0 ? EIO : change_name(m, buf_z(&to));
+	if (k->error == 0)
+		sites_enter(&k->sites, m->m.id, buf_z(&to));
 	buf_done(&to);
 }
 
@@ -312,6 +326,7 @@ static void keep_message(struct message *m, bool warned)
 
 	mark_all(m);
 	collect_history(&k, warned);
+	sites_of(m, is_deferred, &k.sites);
 	offload(keep_run, &k);
 	if (k.e.kind != ERR_NONE)
 		log_warn("%s: %s", m->m.id, k.e.text);

@@ -168,6 +168,14 @@ static void load_run(void *arg)
 	waitq_wake_all(&loaders.done);
 }
 
+static void start(struct load *l)
+{
+	while (loaders.count >= LOADERS_MAX)
+		(void)waitq_wait(&loaders.done, deadline_in(1000));
+	loaders.count++;
+	fiber_start("load", load_run, l);
+}
+
 static void start_load(const struct find *f, const struct found *n, enum source source)
 {
 	struct load *l = mem_alloc(sizeof *l);
@@ -179,10 +187,23 @@ static void start_load(const struct find *f, const struct found *n, enum source 
 		buf_addf(&l->path, "%s/%s", f->queue, n->id);
 	else
 		buf_addf(&l->path, "deferred/%s/%s", f->buckets[n->bucket], n->id);
-	while (loaders.count >= LOADERS_MAX)
-		(void)waitq_wait(&loaders.done, deadline_in(1000));
-	loaders.count++;
-	fiber_start("load", load_run, l);
+	start(l);
+}
+
+void scan_take(const char *path, const char *id)
+{
+	struct load *l;
+
+	while (!active_has_room(SOURCE_DEFERRED) && !qmgr.draining)
+		(void)waitq_wait(&qmgr.room, deadline_in(1000));
+	if (qmgr.draining || map_get(qmgr.messages, str_z(id)) != NULL)
+		return;
+	l = mem_alloc(sizeof *l);
+	(void)snprintf(l->id, sizeof l->id, "%s", id);
+	buf_addz(&l->path, path);
+	l->source = SOURCE_DEFERRED;
+	l->flushed = true;
+	start(l);
 }
 
 static void scan_incoming(void);

@@ -86,12 +86,12 @@ int cmd_vrfy(struct session *s, struct str args)
 
 /* ---- ETRN ---- */
 
-static int request_flush(void)
+static int request_flush(struct session *s, struct str domain)
 {
 	struct err e = ERR_INIT;
 	int64_t by = deadline_in(FLUSH_PATIENCE_MS);
 	struct stream *q = sock_connect_endpoint(STR("unix:public/qmgr"), by, &e);
-	int rc = q == NULL ? -1 : notify_send_command(q, NOTIFY_FLUSH, "", by, &e);
+	int rc = q == NULL ? -1 : notify_send_command(q, NOTIFY_FLUSH_SITE, arena_z(session_scratch(s), domain), by, &e);
 
 	if (rc == 0)
 		rc = stream_flush(q, by) < 0 ? -1 : 0;
@@ -119,7 +119,7 @@ static int start_flush(struct session *s, struct str domain)
 		log_warn("%s", e.text);
 		return etrn_reply(s, 458, "Unable to queue messages for <%.*s>", domain);
 	}
-	if (request_flush() < 0)
+	if (request_flush(s, domain) < 0)
 		return etrn_reply(s, 458, "Unable to queue messages for <%.*s>", domain);
 	return etrn_reply(s, 250, "Queuing started for node <%.*s>", domain);
 }

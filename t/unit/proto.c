@@ -275,6 +275,7 @@ static void send_notices(struct stream *s)
 		ok(notify_send(s, &m, sample_fd, SOON, &e) == 0, "notice: %s", e.text);
 	ok(notify_send_command(s, NOTIFY_FLUSH, "", SOON, &e) == 0 &&
 			notify_send_command(s, NOTIFY_FLUSH_ID, "4cXq2T1z0z1F", SOON, &e) == 0 &&
+			notify_send_command(s, NOTIFY_FLUSH_SITE, "relay.test", SOON, &e) == 0 &&
 			notify_send_command(s, NOTIFY_FLUSH_ID, "../../x", SOON, &e) == 0,
 		"commands");
 }
@@ -283,22 +284,22 @@ static void test_notify(void)
 {
 	struct sender x;
 	struct stream *s = against(send_notices, &x);
-	struct queue_message m;
-	enum notify_kind kind;
+	struct notice n;
 	struct err e = ERR_INIT;
-	int fd;
 
 	fiber_sleep(50); /* let all of it arrive */
 	for (int i = 0; i < 3; i++) {
-		ok(notify_receive(s, life, &kind, &m, &fd, SOON, &e) == 0 && kind == NOTIFY_MESSAGE, "notice: %s", e.text);
-		ok(fd >= 0 && same_file(fd, sample_fd), "with its file");
-		close(fd);
+		ok(notify_receive(s, life, &n, SOON, &e) == 0 && n.kind == NOTIFY_MESSAGE, "notice: %s", e.text);
+		ok(n.fd >= 0 && same_file(n.fd, sample_fd), "with its file");
+		close(n.fd);
 	}
-	is_message(&m, 1);
-	ok(notify_receive(s, life, &kind, &m, &fd, SOON, &e) == 0 && kind == NOTIFY_FLUSH && fd == -1, "flush");
-	ok(notify_receive(s, life, &kind, &m, &fd, SOON, &e) == 0 && kind == NOTIFY_FLUSH_ID, "flush one");
-	is_str(str_z(m.id), STR("4cXq2T1z0z1F"), "its id");
-	is_int(notify_receive(s, life, &kind, &m, &fd, SOON, &e), -1, "a path is no id");
+	is_message(&n.m, 1);
+	ok(notify_receive(s, life, &n, SOON, &e) == 0 && n.kind == NOTIFY_FLUSH && n.fd == -1, "flush");
+	ok(notify_receive(s, life, &n, SOON, &e) == 0 && n.kind == NOTIFY_FLUSH_ID, "flush one");
+	is_str(str_z(n.m.id), STR("4cXq2T1z0z1F"), "its id");
+	ok(notify_receive(s, life, &n, SOON, &e) == 0 && n.kind == NOTIFY_FLUSH_SITE, "flush a site");
+	is_str(n.site, STR("relay.test"), "its name");
+	is_int(notify_receive(s, life, &n, SOON, &e), -1, "a path is no id");
 	end(&x, s);
 }
 

@@ -262,7 +262,7 @@ static void touch(const char *path)
 static void tidy(const char *dir)
 {
 	static const char *const all[] = { "deferred/0000000a/4cXq2T1z0z1F", "deferred/0000000a/4cXq2T1z0z1G", "deferred/0000000a",
-		"incoming/4cXq2T1z0z1H", "incoming/.nfs123", "maildrop", "incoming", "active", "deferred", "hold", "corrupt", "pid",
+		"incoming/4cXq2T1z0z1H", "incoming/.nfs123", "maildrop", "incoming", "active", "deferred", "hold", "corrupt", "flush", "pid",
 		"private", "public" };
 	bool gone = true;
 

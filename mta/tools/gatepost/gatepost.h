@@ -7,6 +7,7 @@
 
 #include "lib/base/arena.h"
 #include "lib/conf/conf.h"
+#include "lib/proto/notify.h"
 
 struct tool {
 	const char *conf_dir;
@@ -66,7 +67,7 @@ int verb_stop(struct tool *t, int argc, char **argv);
 int verb_top(struct tool *t, int argc, char **argv);
 int verb_try(struct tool *t, int argc, char **argv);
 
-/* flush.c: ask qmgr to try everything, or one message, now. id NULL: everything. Exit status. */
-int flush_queue(struct tool *t, const char *id);
+/* flush.c: ask qmgr to try something now: NOTIFY_FLUSH everything, _ID one message, _SITE what waits for a domain. Exit status. */
+int flush_queue(struct tool *t, enum notify_kind kind, const char *what);
 
 #endif

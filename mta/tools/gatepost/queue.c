@@ -218,8 +218,9 @@ int verb_queue(struct tool *t, int argc, char **argv)
 {
 	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "flush", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 } };
-	bool json = false, flush = false;
-	const char *id = NULL;
+	enum notify_kind flush = NOTIFY_SCAN; /* none */
+	const char *what = "";
+	bool json = false;
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:fi:jps:v", longs, NULL)) != -1) {
@@ -228,11 +229,11 @@ int verb_queue(struct tool *t, int argc, char **argv)
 			t->conf_dir = optarg;
 			break;
 		case 'f':
-			flush = true;
+			flush = NOTIFY_FLUSH;
 			break;
 		case 'i':
-			flush = true;
-			id = optarg;
+			flush = NOTIFY_FLUSH_ID;
+			what = optarg;
 			break;
 		case 'j':
 			json = true;
@@ -241,11 +242,12 @@ int verb_queue(struct tool *t, int argc, char **argv)
 		case 'v':
 			break;
 		case 's':
-			tool_complain("flushing by site is not supported; flush everything with -f, or one message with -i ID");
-			return EX_UNAVAILABLE;
+			flush = NOTIFY_FLUSH_SITE;
+			what = optarg;
+			break;
 		default:
 			return EX_USAGE;
 		}
 	}
-	return flush ? flush_queue(t, id) : list(t, json);
+	return flush != NOTIFY_SCAN ? flush_queue(t, flush, what) : list(t, json);
 }

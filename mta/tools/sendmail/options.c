@@ -59,9 +59,10 @@ static void set_flush(struct request *r, const char *value)
 		r->mode = MODE_FLUSH;
 	} else if (value[0] == 'I') {
 		r->mode = MODE_FLUSH_ID;
-		r->queue_id = value + 1;
-	} else if (value[0] == 'R' || value[0] == 'S') {
-		refuse(r, "-qR");
+		r->flush_what = value + 1;
+	} else if (value[0] == 'R') {
+		r->mode = MODE_FLUSH_SITE;
+		r->flush_what = value + 1;
 	} else if (!isdigit((unsigned char)value[0])) {
 		fatal(EX_USAGE, "-q%c is not implemented", value[0]);
 	}

@@ -24,30 +24,33 @@ static const char *gatepost_path(struct arena *a)
 	return fs_exists(beside) ? beside : GATEPOST_SBIN_DIR "/gatepost";
 }
 
-static void run(const struct request *r, const char *verb, const char *argument) __attribute__((noreturn));
+static void run(const struct request *r, const char *verb, const char *option, const char *value) __attribute__((noreturn));
 
-static void run(const struct request *r, const char *verb, const char *argument)
+static void run(const struct request *r, const char *verb, const char *option, const char *value)
 {
 	const char *path = gatepost_path(arena_new("path"));
 
 	give_up_group();
-	execl(path, "gatepost", "-c", r->conf_dir, verb, argument, (char *)NULL);
+	execl(path, "gatepost", "-c", r->conf_dir, verb, option, value, (char *)NULL);
 	fatal(EX_OSFILE, "cannot run %s: %s", path, strerror(errno));
 }
 
 void run_list(const struct request *r)
 {
-	run(r, "queue", NULL);
+	run(r, "queue", NULL, NULL);
 }
 
 void run_flush(const struct request *r)
 {
-	run(r, "flush", r->mode == MODE_FLUSH_ID ? r->queue_id : NULL);
+	if (r->mode == MODE_FLUSH)
+		run(r, "queue", "-f", NULL);
+	else
+		run(r, "queue", r->mode == MODE_FLUSH_ID ? "-i" : "-s", r->flush_what);
 }
 
 void run_start(const struct request *r)
 {
-	run(r, "start", NULL);
+	run(r, "start", NULL, NULL);
 }
 
 void run_aliases(const struct request *r)

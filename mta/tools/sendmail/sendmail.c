@@ -107,6 +107,7 @@ int main(int argc, char **argv)
 		run_list(&r);
 	case MODE_FLUSH:
 	case MODE_FLUSH_ID:
+	case MODE_FLUSH_SITE:
 		run_flush(&r);
 	case MODE_START:
 		run_start(&r);

@@ -8,7 +8,7 @@
 #include "lib/base/arena.h"
 #include "lib/conf/conf.h"
 
-enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_START, MODE_REFUSED };
+enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_START, MODE_REFUSED };
 
 struct request { /* what the command line asks for */
 	enum mode mode;
@@ -17,7 +17,7 @@ struct request { /* what the command line asks for */
 	const char *login; /* the caller's name */
 	const char *sender; /* NULL: login */
 	const char *full_name; /* NULL: from the password file */
-	const char *queue_id; /* MODE_FLUSH_ID */
+	const char *flush_what; /* MODE_FLUSH_ID, MODE_FLUSH_SITE */
 	const char *refused; /* MODE_REFUSED: the option */
 	bool dot_is_text; /* -i: a line with only "." does not end the message */
 	bool from_header; /* -t: recipients from To, Cc and Bcc */
