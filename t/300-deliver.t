@@ -13,7 +13,7 @@ my $mta = Gatepost::Test->new(
     sink    => $sink->port,
     master_cf => 'unused unix - n n - - pipe user=no-such-user argv=/bin/true',
     main_cf => { transport_maps => "inline:{ down.test=smtp:[127.0.0.1]:$down, unused.test=unused: }", relay_domains => 'relay.test, down.test, unused.test',
-        minimal_backoff_time => '300s', maximal_backoff_time => '300s' },
+        minimal_backoff_time => '300s', maximal_backoff_time => '300s', smtpd_authorized_verp_clients => '127.0.0.1' },
 )->start;
 
 subtest 'a refused recipient comes back as a notification' => sub {

@@ -21,6 +21,7 @@ const struct param params_queue[] = {
 	{ "default_recipient_refill_delay", PARAM_TIME, "5s", 1, PARAM_MAX, "s", "Longest time before more recipients are read" },
 	{ "default_recipient_refill_limit", PARAM_INT, "100", 1, PARAM_MAX, "", "Recipients read at a time" },
 	{ "default_transport_rate_delay", PARAM_TIME, "0s", 0, PARAM_MAX, "s", "Pause between deliveries of one transport" },
+	{ "default_verp_delimiters", PARAM_STR, "+=", 0, 0, "", "Characters around the recipient in variable envelope return paths" },
 	{ "defer_service_name", PARAM_STR, "defer", 0, 0, "", "Service that records deferrals" },
 	{ "defer_transports", PARAM_STR, "", 0, 0, "", "Transports whose mail stays in the queue until a flush" },
 	{ "destination_concurrency_feedback_debug", PARAM_BOOL, "no", 0, 0, "", "Log changes of concurrency" },
@@ -45,5 +46,6 @@ const struct param params_queue[] = {
 	{ "rewrite_service_name", PARAM_STR, "rewrite", 0, 0, "", "Service that resolves addresses" },
 	{ "trace_service_name", PARAM_STR, "trace", 0, 0, "", "Service that records delivery reports" },
 	{ "transport_retry_time", PARAM_TIME, "60s", 1, PARAM_MAX, "s", "How long a broken transport rests" },
+	{ "verp_delimiter_filter", PARAM_STR, "-=+", 0, 0, "", "Characters that a client or user may choose as such delimiters" },
 };
 const size_t params_queue_count = sizeof params_queue / sizeof *params_queue;

@@ -8,7 +8,7 @@ const char *const conf_postfix_names[] = {
 	"backwards_bounce_logfile_compatibility", "berkeley_db_create_buffer_size", "berkeley_db_read_buffer_size", "command_directory",
 	"connection_cache_protocol_timeout", "connection_cache_service_name", "connection_cache_status_update_time",
 	"connection_cache_ttl_limit", "cyrus_sasl_config_path", "daemon_table_open_error_is_fatal", "daemon_timeout", "debug_peer_level",
-	"debug_peer_list", "debugger_command", "default_verp_delimiters", "dns_ncache_ttl_fix_enable", "dnsblog_reply_delay",
+	"debug_peer_list", "debugger_command", "dns_ncache_ttl_fix_enable", "dnsblog_reply_delay",
 	"dnsblog_service_name", "dnssec_probe", "dont_remove", "extract_recipient_limit", "fast_flush_purge_time",
 	"fast_flush_refresh_time", "fault_injection_code", "flush_service_name", "fork_attempts", "fork_delay", "hash_queue_depth",
 	"hash_queue_names", "html_directory", "ignore_srv_lookup_error", "lmdb_map_size", "lmtp_address_verify_target",
@@ -49,6 +49,5 @@ const char *const conf_postfix_names[] = {
 	"tlsproxy_tls_protocols", "tlsproxy_tls_req_ccert", "tlsproxy_tls_security_level", "tlsproxy_use_tls",
 	"tlsproxy_watchdog_timeout",
 	"use_srv_lookup",
-	"verp_delimiter_filter",
 };
 const size_t conf_postfix_name_count = sizeof conf_postfix_names / sizeof *conf_postfix_names;

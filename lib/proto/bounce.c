@@ -44,6 +44,7 @@ int bounce_send_request(struct stream *s, const struct bounce_request *r, int64_
 	wire_put_u8(&b, (uint8_t)r->kind);
 	message_put(&b, &m);
 	wire_put_u64(&b, (uint64_t)r->retry_until_us);
+	wire_put_u8(&b, r->delay_cleared);
 	wire_put_u32(&b, (uint32_t)r->rcpt_count);
 	for (size_t i = 0; i < r->rcpt_count; i++)
 		put_rcpt(&b, &r->rcpts[i]);
@@ -65,6 +66,7 @@ int bounce_receive_request(struct stream *s, struct arena *a, struct bounce_requ
 	out->kind = (enum bounce_kind)kind;
 	message_get(&in, a, &out->m);
 	out->retry_until_us = (int64_t)wire_get_u64(&in);
+	out->delay_cleared = wire_get_u8(&in) != 0;
 	out->rcpt_count = wire_get_count(&in, RCPT_LEAST);
 	out->rcpts = arena_alloc(a, (out->rcpt_count + 1) * sizeof *out->rcpts);
 	for (size_t i = 0; i < out->rcpt_count; i++)

@@ -26,6 +26,7 @@ struct bounce_request {
 	struct bounce_rcpt *rcpts;
 	size_t rcpt_count;
 	int64_t retry_until_us; /* DELAY */
+	bool delay_cleared; /* SUCCESS after a delay warning: told also to those who asked for delays only */
 	int fd; /* message file; owned by the receiver */
 };
 

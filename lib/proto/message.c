@@ -93,6 +93,7 @@ void message_put(struct buf *b, const struct queue_message *m)
 	for (size_t i = 0; i < n; i++)
 		wire_put_str(b, *texts[i]);
 	wire_put_str(b, m->filter);
+	wire_put_str(b, m->verp);
 	n = places(&copy, at);
 	for (size_t i = 0; i < n; i++)
 		wire_put_u64(b, *at[i]);
@@ -140,6 +141,9 @@ void message_get(struct wire_in *in, struct arena *a, struct queue_message *m)
 	for (size_t i = 0; i < n; i++)
 		*texts[i] = wire_get_str(in);
 	m->filter = wire_get_str(in);
+	m->verp = wire_get_str(in);
+	if (m->verp.n > 0 && m->verp.n != 2)
+		in->bad = true;
 	n = places(m, at);
 	for (size_t i = 0; i < n; i++)
 		*at[i] = wire_get_u64(in);

@@ -14,6 +14,7 @@
 #include "lib/queue/codec.h"
 
 #define FORMAT_VERSION 1
+#define ATTRIBUTE_VERP "verp"
 #define MARK_PENDING '-'
 #define MARK_DONE 'D' /* four bits away from MARK_PENDING; whatever else a damaged byte says is not done */
 #define RCPT_LEAST 17 /* octets of a recipient with empty texts, mark included */
@@ -64,7 +65,11 @@ static void encode_envelope(const struct queue_message *m, struct buf *b)
 	codec_put(b, (uint64_t)m->ret, 4);
 	put_client(b, &m->client);
 	codec_put_str(b, m->filter);
-	codec_put(b, 0, 4); /* named attributes: none yet */
+	codec_put(b, m->verp.n > 0 ? 1 : 0, 4); /* named attributes */
+	if (m->verp.n > 0) {
+		codec_put_str(b, STR(ATTRIBUTE_VERP));
+		codec_put_str(b, m->verp);
+	}
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		codec_put_str(b, m->rcpts[i].addr);
 		codec_put_str(b, m->rcpts[i].orig);
@@ -191,14 +196,16 @@ static void get_client(struct codec_in *in, struct queue_client *c)
 	c->server = codec_get_str(in);
 }
 
-/* Attributes that a later minor revision may have written: names and values, none of which this reader needs. */
-static void skip_attributes(struct codec_in *in)
+/* Names and values; those that a later minor revision may have written are passed over. */
+static void get_attributes(struct codec_in *in, struct queue_message *m)
 {
 	uint64_t n = codec_get(in, 4);
 
 	for (uint64_t i = 0; i < n && !in->bad; i++) {
-		(void)codec_get_str(in);
-		(void)codec_get_str(in);
+		struct str name = codec_get_str(in), value = codec_get_str(in);
+
+		if (str_eqz(name, ATTRIBUTE_VERP) && value.n == 2)
+			m->verp = value;
 	}
 }
 
@@ -213,7 +220,7 @@ static int decode_envelope(struct str bytes, struct arena *a, struct queue_messa
 	m->ret = (int)(codec_get(&in, 4) & 0xff);
 	get_client(&in, &m->client);
 	m->filter = codec_get_str(&in);
-	skip_attributes(&in);
+	get_attributes(&in, m);
 	m->rcpts = arena_alloc(a, (m->rcpt_count + 1) * sizeof *m->rcpts);
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		struct queue_rcpt *r = &m->rcpts[i];

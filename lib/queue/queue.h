@@ -61,6 +61,7 @@ struct queue_message {
 	int ret; /* DSN_RET_* */
 	struct queue_client client;
 	struct str filter; /* content filter "transport:nexthop", or empty */
+	struct str verp; /* the two delimiters of variable envelope return paths, or empty */
 	struct queue_rcpt *rcpts;
 	size_t rcpt_count;
 	/* where things are in the file */

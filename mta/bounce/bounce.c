@@ -85,15 +85,17 @@ static void start(const struct conf *c)
 /* ---- who is to be told about what ---- */
 
 /* RFC 3461 section 4.1; without NOTIFY failures and delays are reported, successes not. */
-static bool wanted(enum bounce_kind kind, int notify)
+static bool wanted(const struct bounce_request *r, int notify)
 {
 	static const int bits[] = {
 		[BOUNCE_FAILURE] = DSN_NOTIFY_FAILURE, [BOUNCE_DELAY] = DSN_NOTIFY_DELAY, [BOUNCE_SUCCESS] = DSN_NOTIFY_SUCCESS
 	};
 
+	int bit = bits[r->kind] | (r->delay_cleared ? DSN_NOTIFY_DELAY : 0);
+
 	if (notify == DSN_NOTIFY_NONE)
-		return kind != BOUNCE_SUCCESS;
-	return !(notify & DSN_NOTIFY_NEVER) && (notify & bits[kind]) != 0;
+		return r->kind != BOUNCE_SUCCESS || r->delay_cleared;
+	return !(notify & DSN_NOTIFY_NEVER) && (notify & bit) != 0;
 }
 
 static const struct bounce_rcpt **pick(const struct bounce_request *r, struct arena *a, size_t *count)
@@ -102,7 +104,7 @@ static const struct bounce_rcpt **pick(const struct bounce_request *r, struct ar
 
 	*count = 0;
 	for (size_t i = 0; i < r->rcpt_count; i++)
-		if (wanted(r->kind, r->rcpts[i].rcpt.notify))
+		if (wanted(r, r->rcpts[i].rcpt.notify))
 			rcpts[(*count)++] = &r->rcpts[i];
 	return rcpts;
 }

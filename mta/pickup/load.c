@@ -75,6 +75,8 @@ static int take_envelope(struct submission *s, struct queue_message *m, struct e
 		return err_perm(e, "the sender is malformed");
 	if (!clean(m->envid, ENVID_MAX) || (m->ret != DSN_RET_NONE && m->ret != DSN_RET_FULL && m->ret != DSN_RET_HDRS))
 		return err_perm(e, "a DSN setting is malformed");
+	if (!clean(m->verp, 2))
+		return err_perm(e, "the delimiters of return paths are malformed");
 	if (m->arrival_us <= 0 || m->arrival_us > now)
 		m->arrival_us = now;
 	m->flags = (m->flags & CONTENT_FLAGS) | QUEUE_LOCAL;

@@ -28,6 +28,8 @@ static void make_request(const struct batch *b, struct deliver_request *r)
 	r->m.rcpt_count = b->count;
 	for (size_t i = 0; i < b->count; i++)
 		r->m.rcpts[i] = m->m.rcpts[b->rcpts[i]];
+	if (verp_wanted(m))
+		r->m.sender = verp_sender(m, &r->m.rcpts[0]);
 }
 
 /* *sent: the agent may have begun. */

@@ -193,6 +193,9 @@ void active_drop_idle(void); /* draining: what has no delivery running */
 /* recipient.c */
 void recipient_assign(struct message *m); /* Suspends. */
 void recipient_defer(struct message *m, size_t rcpt, struct code code, struct str text); /* here and now, with log line */
+/* verp.c: the sender of mail to this recipient. */
+struct str verp_sender(const struct message *m, const struct queue_rcpt *rcpt);
+bool verp_wanted(const struct message *m);
 /* transport.c */
 struct transport *transport_get(struct str name);
 bool transport_usable(struct transport *t);

@@ -170,8 +170,9 @@ static void batch_add(struct peer *p, uint32_t rcpt)
 {
 	struct arena *life = p->job->msg->life;
 	struct batch *b = p->open;
+	size_t limit = verp_wanted(p->job->msg) ? 1 : p->job->transport->rcpt_limit;
 
-	if (b == NULL || (p->job->transport->rcpt_limit > 0 && b->count >= p->job->transport->rcpt_limit)) {
+	if (b == NULL || (limit > 0 && b->count >= limit)) {
 		b = p->open = arena_alloc(life, sizeof *b);
 		sched_add(p, b);
 	}

@@ -56,10 +56,21 @@ static int64_t lifetime_ms(const struct message *m)
 
 /* ---- telling the sender ---- */
 
+/* The delay that the sender was warned of is over, and he would like to know. */
+static bool delay_cleared(const struct message *m, size_t i)
+{
+	int notify = m->m.rcpts[i].notify;
+
+	return qmgr.set.confirm_cleared && m->warned && m->outcomes[i].fate == FATE_SENT &&
+		(notify == DSN_NOTIFY_NONE || (notify & DSN_NOTIFY_DELAY));
+}
+
 static bool wants_success(const struct message *m, size_t i)
 {
 	const struct outcome *o = &m->outcomes[i];
 
+	if (delay_cleared(m, i))
+		return true;
 	return o->fate == FATE_SENT && (m->m.rcpts[i].notify & DSN_NOTIFY_SUCCESS) && !o->dsn_passed;
 }
 
@@ -104,12 +115,38 @@ static int bounce_once(const struct bounce_request *r, struct arena *a, bool *re
 	return done ? 0 : err_temp(e, "the notification could not be queued");
 }
 
+static bool send_notification(struct message *m, const struct bounce_request *r)
+{
+	struct err e = ERR_INIT;
+	bool reused = true;
+
+	for (int i = 0; i < BOUNCE_TRIES && reused; i++)
+		if (bounce_once(r, m->life, &reused, &e) == 0)
+			return true;
+	log_warn("%s: bounce service failure: %s", m->m.id, e.text);
+	return false;
+}
+
+/* With variable envelope return paths each recipient has a sender of its own to be told. */
+static bool tell_each(struct message *m, const struct bounce_request *all)
+{
+	bool good = true;
+
+	for (size_t i = 0; i < all->rcpt_count && good; i++) {
+		struct bounce_request one = *all;
+
+		one.rcpts = &all->rcpts[i];
+		one.rcpt_count = 1;
+		one.m.sender = verp_sender(m, &one.rcpts->rcpt);
+		good = send_notification(m, &one);
+	}
+	return good;
+}
+
 /* Ask for a notification about the recipients that which() picks. True: it is durably queued, or none was due. */
 static bool tell(struct message *m, enum bounce_kind kind, which_fn *which)
 {
-	struct bounce_request r = { .kind = kind, .m = m->m, .fd = m->fd };
-	struct err e = ERR_INIT;
-	bool reused = true;
+	struct bounce_request r = { .kind = kind, .m = m->m, .fd = m->fd, .delay_cleared = m->warned && qmgr.set.confirm_cleared };
 
 	r.rcpts = arena_alloc(m->life, count_which(m, which) * sizeof *r.rcpts + 1);
 	r.retry_until_us = m->m.arrival_us + lifetime_ms(m) * 1000;
@@ -122,11 +159,7 @@ static bool tell(struct message *m, enum bounce_kind kind, which_fn *which)
 	}
 	if (r.rcpt_count == 0)
 		return true;
-	for (int i = 0; i < BOUNCE_TRIES && reused; i++)
-		if (bounce_once(&r, m->life, &reused, &e) == 0)
-			return true;
-	log_warn("%s: bounce service failure: %s", m->m.id, e.text);
-	return false;
+	return verp_wanted(m) && qmgr.set.verp_bounces ? tell_each(m, &r) : send_notification(m, &r);
 }
 
 static void change_fates(struct message *m, which_fn *which, enum fate fate, bool expired)

@@ -89,6 +89,7 @@ static void list_offers(struct offers *o)
 	offer(o, HIDE_ETRN, true, "ETRN", 0);
 	offer(o, HIDE_STARTTLS, offers_tls(s), "STARTTLS", 0);
 	offer_auth(o);
+	offer(o, HIDE_VERP, s->verp_allowed, "XVERP", 0);
 	offer(o, HIDE_XCLIENT, s->xclient_allowed, "XCLIENT NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT", 0);
 	offer(o, HIDE_XFORWARD, s->xforward_allowed, "XFORWARD NAME ADDR PROTO HELO SOURCE PORT IDENT", 0);
 	offer(o, HIDE_ENHANCED, true, "ENHANCEDSTATUSCODES", 0);

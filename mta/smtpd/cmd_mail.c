@@ -27,7 +27,7 @@
 struct param_run {
 	struct session *s;
 	struct queue_rcpt *rcpt;    /* RCPT */
-	struct str auth_sender, envid;
+	struct str auth_sender, envid, verp;
 	int ret;
 	unsigned flags;
 	bool size_given;
@@ -133,6 +133,24 @@ static int set_envid(struct param_run *p, struct str value)
 	return 0;
 }
 
+static bool may_delimit(struct str chars)
+{
+	for (size_t i = 0; i < chars.n; i++)
+		if (chars.p[i] == '\0' || strchr(cf.verp_filter, chars.p[i]) == NULL)
+			return false;
+	return chars.n == 2;
+}
+
+static int set_verp(struct param_run *p, struct str value)
+{
+	if (!p->s->verp_allowed || (p->s->ehlo_discard & HIDE_VERP))
+		return session_reply(p->s, CODE(555, 5, 5, 4), "Unsupported option: XVERP%s%.*s", value.n > 0 ? "=" : "", STRF(value));
+	p->verp = value.n > 0 ? value : str_z(cf.verp_delimiters);
+	if (!may_delimit(p->verp))
+		return session_reply(p->s, CODE_SYNTAX, "Error: XVERP needs two characters from %s", cf.verp_filter);
+	return 0;
+}
+
 static int set_notify(struct param_run *p, struct str value)
 {
 	int bits = dsn_notify_parse(value);
@@ -165,6 +183,7 @@ static const struct param_row mail_params[] = {
 	{ "RET", set_ret, false },
 	{ "SIZE", set_size, false },
 	{ "SMTPUTF8", set_smtputf8, true },
+	{ "XVERP", set_verp, false },
 };
 
 static const struct param_row rcpt_params[] = {
@@ -340,11 +359,14 @@ static int take_mail(struct session *s, const struct smtp_path *path, struct str
 
 	if (set_params(&p, mail_params, sizeof mail_params / sizeof *mail_params, path) < 0)
 		return -1;
+	if (p.verp.n > 0 && path->addr.local.n == 0)
+		return session_reply(s, CODE(503, 5, 5, 4), "Error: XVERP requires non-null sender");
 	if (p.size_given)
 		s->t.size = p.size;
 	s->t.flags = p.flags;
 	s->t.ret = p.ret;
 	s->t.envid = arena_dup(s->mail, p.envid);
+	s->t.verp = arena_dup(s->mail, p.verp);
 	s->t.auth_sender = arena_dup(s->mail, p.auth_sender);
 	if (*cf.proxy_filter != '\0')
 		s->t.mail_args = arena_dup(s->mail, args);

@@ -89,6 +89,7 @@ static struct cleanup_request *build_request(struct session *s)
 	r->m.sender = t->sender;
 	r->m.envid = t->envid;
 	r->m.ret = t->ret;
+	r->m.verp = t->verp;
 	fill_client(s, &r->m.client);
 	r->m.filter = t->filter.n > 0 ? t->filter : str_z(cf.content_filter);
 	r->m.rcpts = t->rcpts.v;

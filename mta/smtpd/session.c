@@ -225,6 +225,7 @@ int session_greet(struct session *s)
 static bool within_limits(struct session *s)
 {
 	s->xforward_allowed = client_listed(s, cf.xforward_hosts);
+	s->verp_allowed = client_listed(s, cf.verp_clients);
 	if (s->exempt || s->limits_checked || limit_connect(s))
 		return true;
 	metric_count(METRIC_SMTPD_CONNECTIONS, "limited", NULL, NULL);

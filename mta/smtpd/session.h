@@ -66,7 +66,7 @@ struct transaction { /* all of it lives in session.mail */
 	uint64_t size;      /* declared; counted at the end of data */
 	uint64_t received_octets;
 	unsigned flags;     /* QUEUE_* */
-	struct str envid, auth_sender;
+	struct str envid, auth_sender, verp;
 	int ret;
 	struct str instance;
 	char id[QUEUE_ID_MAX]; /* empty until the first recipient is accepted */
@@ -132,7 +132,7 @@ struct session {
 	bool hangup;                /* end the session after this reply */
 	bool closed;                /* it is no use writing any more */
 	bool xclient_allowed;  /* by whom it speaks for: a client behind a proxy must not become another one */
-	bool xforward_allowed; /* by the client that connected, whomever it speaks for later */
+	bool xforward_allowed, verp_allowed; /* by the client that connected, whomever it speaks for later */
 	bool exempt;                            /* no rate limits */
 	bool limits_checked;                    /* connection count and rate, already */
 	bool early_judged;                      /* speaking before the greeting was judged */

@@ -25,6 +25,7 @@ static const struct value_row values[] = {
 	{ "broken_sasl_auth_clients", V_BOOL, AT(sasl_broken) },
 	{ "cleanup_replace_stray_cr_lf", V_BOOL, AT(replace_stray) },
 	{ "content_filter", V_STR, AT(content_filter) },
+	{ "default_verp_delimiters", V_STR, AT(verp_delimiters) },
 	{ "defer_code", V_INT, AT(code_defer) },
 	{ "disable_vrfy_command", V_BOOL, AT(disable_vrfy) },
 	{ "invalid_hostname_reject_code", V_INT, AT(code_invalid_hostname) },
@@ -135,6 +136,7 @@ static const struct value_row values[] = {
 	{ "unverified_sender_reject_code", V_INT, AT(code_unverified_sender) },
 	{ "unverified_sender_reject_reason", V_STR, AT(unverified_sender_reason) },
 	{ "unverified_sender_tempfail_action", V_STR, AT(unverified_sender_tempfail) },
+	{ "verp_delimiter_filter", V_STR, AT(verp_filter) },
 };
 
 #define VALUES (sizeof values / sizeof *values)

@@ -309,7 +309,7 @@ static void send_bounce(struct stream *s)
 {
 	struct bounce_rcpt r[1] = { { { .addr = STR("u@x.test"), .index = 7 }, CODE(0, 5, 4, 4), STR("none"), STR("why"), STR("mta"),
 		DELIVER_EXPANDED } };
-	struct bounce_request q = { BOUNCE_DELAY, message(5), r, 1, 99, sample_fd };
+	struct bounce_request q = { BOUNCE_DELAY, message(5), r, 1, 99, true, sample_fd };
 	struct err e = ERR_INIT;
 	struct str id;
 	bool done;
@@ -328,7 +328,7 @@ static void test_bounce(void)
 
 	if (!ok(bounce_receive_request(s, life, &q, SOON, &e) == 0, "request: %s", e.text))
 		return;
-	ok(q.kind == BOUNCE_DELAY && q.m.rcpt_count == 0 && q.retry_until_us == 99 && q.rcpt_count == 1 && same_file(q.fd, sample_fd),
+	ok(q.kind == BOUNCE_DELAY && q.m.rcpt_count == 0 && q.retry_until_us == 99 && q.delay_cleared && q.rcpt_count == 1 && same_file(q.fd, sample_fd),
 		"request");
 	ok(str_eqz(q.rcpts[0].text, "why") && q.rcpts[0].rcpt.index == 7 && q.rcpts[0].action == DELIVER_EXPANDED &&
 			q.rcpts[0].code.d == 4,

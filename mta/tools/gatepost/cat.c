@@ -73,6 +73,8 @@ static void print_envelope(const struct queue_message *m)
 	print_named("envelope_id", m->envid);
 	print_named("content_filter", m->filter);
 	print_line("sender", m->sender);
+	if (m->verp.n > 0)
+		print_line("verp_delimiters", m->verp);
 	for (size_t i = 0; i < m->rcpt_count; i++) {
 		const struct queue_rcpt *r = &m->rcpts[i];
 

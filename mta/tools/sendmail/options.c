@@ -116,8 +116,11 @@ static void set_option(struct request *r, int option, const char *value)
 		set_return(r, value);
 		break;
 	case 'V':
-		if (value[0] != 'X' && value[0] != '\0') /* -XV is VERP, which we do not make */
-			r->envid = value;
+		r->envid = value;
+		break;
+	case 'X': /* -XV, -XV+=; a log file, from other times, is ignored */
+		if (value[0] == 'V')
+			r->verp = value + 1;
 		break;
 	case 'b':
 		set_mode(r, value);
@@ -140,7 +143,7 @@ static void set_option(struct request *r, int option, const char *value)
 		break;
 	case '?':
 		fatal(EX_USAGE, "usage: sendmail [options] [recipient ...]");
-	default: /* -A -G -L -O -U -X -e -h -m -n -p -v -x: for other times and other programs */
+	default: /* -A -G -L -O -U -e -h -m -n -p -v -x: for other times and other programs */
 		break;
 	}
 }

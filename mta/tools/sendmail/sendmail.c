@@ -75,10 +75,23 @@ static void check_permission(const struct conf *c, const char *name)
 	matchlist_close(m);
 }
 
-static void send_mail(const struct request *r, const struct conf *c, struct arena *a)
+static void choose_delimiters(struct request *r, const struct conf *c)
+{
+	const char *allowed = conf_str(c, "verp_delimiter_filter");
+
+	if (r->verp == NULL)
+		return;
+	if (*r->verp == '\0')
+		r->verp = conf_str(c, "default_verp_delimiters");
+	if (strlen(r->verp) != 2 || strspn(r->verp, allowed) != 2)
+		fatal(EX_USAGE, "-XV requires two characters from %s", allowed);
+}
+
+static void send_mail(struct request *r, const struct conf *c, struct arena *a)
 {
 	struct message m = { 0 };
 
+	choose_delimiters(r, c);
 	check_permission(c, r->login);
 	if (r->recipient_count == 0 && !r->from_header)
 		fatal(EX_USAGE, "Recipient addresses must be specified on the command line or via the -t option");

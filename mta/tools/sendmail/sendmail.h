@@ -24,6 +24,7 @@ struct request { /* what the command line asks for */
 	bool body_8bit; /* -B 8BITMIME */
 	int notify, ret; /* DSN_ */
 	const char *envid;
+	const char *verp; /* NULL: none; else two delimiters, or nothing for the default */
 	char **recipients; /* the rest of the command line */
 	size_t recipient_count;
 };

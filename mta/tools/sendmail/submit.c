@@ -94,6 +94,7 @@ static void fill_envelope(struct queue_message *m, const struct message *from, c
 	utf8 = !utf8_ascii(m->sender);
 	m->envid = str_z(r->envid);
 	m->ret = r->ret;
+	m->verp = str_z(r->verp);
 	for (size_t i = 0; i < from->recipient_count; i++) {
 		rcpts[i].addr = from->recipients[i];
 		rcpts[i].notify = r->notify;
