@@ -78,6 +78,11 @@ struct queue_message {
 #define QUEUE_SUPER_SIZE 128
 void queue_encode(struct queue_message *m, uint32_t content_crc, struct buf *out_super, struct buf *out_env);
 
+/* ---- marks on files ---- */
+
+#define QUEUE_MODE_EXPIRE 0001 /* mode bit of a message file: the operator wants it returned at the next attempt */
+#define QUEUE_BEHIND "active/.behind" /* exists while qmgr has no room for what is in incoming/ */
+
 /* ---- reading ---- */
 
 /* Load superblock, envelope and done marks from an open message file into a. verify_content also checks the content's checksum.

@@ -162,6 +162,7 @@ void settings_load(const struct conf *c)
 	loaded.mail_name = conf_str(c, "mail_name");
 	loaded.delimiters = conf_str(c, "recipient_delimiter");
 	loaded.ipc_timeout_ms = conf_time_ms(c, "ipc_timeout");
+	loaded.flow_delay_ms = conf_time_ms(c, "in_flow_delay");
 	loaded.memory_limit = (uint64_t)conf_size(c, "cleanup_memory_limit");
 	loaded.message_limit = (uint64_t)conf_size(c, "message_size_limit");
 	loaded.header_limit = (uint64_t)conf_size(c, "header_size_limit");

@@ -11,7 +11,7 @@
 
 struct settings {
 	const char *myhostname, *myorigin, *mail_name, *delimiters;
-	int64_t ipc_timeout_ms;
+	int64_t ipc_timeout_ms, flow_delay_ms;
 	uint64_t memory_limit, message_limit, header_limit, body_check_limit, line_limit;
 	unsigned hop_limit, duplicate_limit;
 	/* addresses */

@@ -312,6 +312,8 @@ int store_commit(struct mail *x, struct err *e)
 	crc = hash_crc32c(hash_crc32c(0, header.p, header.n), x->body.p, x->body.n);
 	queue_encode(&x->m, crc, &super, &envelope);
 	fill_job(x, j, &header, &super, &envelope);
+	if (set->flow_delay_ms > 0 && fs_exists(QUEUE_BEHIND))
+		fiber_sleep(set->flow_delay_ms); /* qmgr gets a chance to catch up */
 	offload(commit_run, j);
 	metric_observe(METRIC_COMMIT_SECONDS, (uint64_t)(clock_mono_us() - began_us), NULL, NULL);
 	x->content.fd = j->fd;

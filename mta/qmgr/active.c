@@ -97,6 +97,7 @@ void active_take_notice(struct arena *a, const struct queue_message *qm, int fd)
 	if (qmgr.lock_fd < 0 || qmgr.draining || known || (qm->flags & QUEUE_HOLD) || !still_new(qm->id)) {
 		decline(a, fd);
 	} else if (!active_has_room(SOURCE_INCOMING) || flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		scan_behind(!active_has_room(SOURCE_INCOMING));
 		qmgr.want_incoming = true; /* the scan takes it up when there is room */
 		decline(a, fd);
 	} else {

@@ -101,8 +101,10 @@ static void fail(struct batch *b, enum attempt what, const struct err *e)
 		log_warn("private/%s socket: %s", t->name, e->text);
 	if (what == ATTEMPT_BROKEN)
 		log_warn("transport %s failure -- see a previous warning/fatal/panic logfile record for the problem description", t->name);
-	for (size_t i = 0; i < b->count; i++)
+	for (size_t i = 0; i < b->count; i++) {
+		b->peer->job->msg->outcomes[b->rcpts[i]].soon = what == ATTEMPT_UNAVAILABLE; /* what made it crash waits longer */
 		recipient_defer(b->peer->job->msg, b->rcpts[i], CODE(451, 4, 3, 0), str_z(text));
+	}
 	transport_fail(t, text);
 }
 

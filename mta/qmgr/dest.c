@@ -56,12 +56,20 @@ bool dest_room(const struct dest *d)
 	return d->busy < d->c.window;
 }
 
+static void tell_concurrency(const struct dest *d, const char *what)
+{
+	if (qmgr.set.feedback_debug)
+		log_info("%s:%.*s: %s: concurrency %u, success %.2f, failure %.2f, failed cohorts %.2f, busy %u", d->transport->name,
+			STRF(d->key), what, d->c.window, d->c.success, d->c.failure, d->c.cohorts, d->busy);
+}
+
 void dest_succeeded(struct dest *d)
 {
 	concurrency_success(&d->c, &d->transport->rules, d->busy);
+	tell_concurrency(d, "success");
 }
 
-void dest_defer_all(struct dest *d, struct code code, const char *text)
+void dest_defer_all(struct dest *d, struct code code, const char *text, bool soon)
 {
 	while (!list_empty(&d->peers)) {
 		struct peer *p = LIST_OWNER(d->peers.next, struct peer, of_dest);
@@ -71,8 +79,10 @@ void dest_defer_all(struct dest *d, struct code code, const char *text)
 			struct batch *b = LIST_OWNER(p->batches.next, struct batch, node);
 
 			sched_take(b);
-			for (size_t i = 0; i < b->count; i++)
+			for (size_t i = 0; i < b->count; i++) {
+				m->outcomes[b->rcpts[i]].soon = soon;
 				recipient_defer(m, b->rcpts[i], code, arena_dup(m->life, str_z(text)));
+			}
 		}
 		sched_forget(p);
 		active_finish_later(m);
@@ -82,8 +92,10 @@ void dest_defer_all(struct dest *d, struct code code, const char *text)
 void dest_failed(struct dest *d, struct code code, struct str text)
 {
 	struct buf b = { 0 };
+	bool down = concurrency_failure(&d->c, &d->transport->rules);
 
-	if (!concurrency_failure(&d->c, &d->transport->rules) || d->dead_until != 0)
+	tell_concurrency(d, "failure");
+	if (!down || d->dead_until != 0)
 		return;
 	buf_addf(&b, SUSPENDED "%.*s", STRF(text));
 	mem_free(d->dead_text);
@@ -91,5 +103,5 @@ void dest_failed(struct dest *d, struct code code, struct str text)
 	buf_done(&b);
 	d->dead_code = code;
 	d->dead_until = clock_mono_ms() + qmgr.set.min_backoff_ms;
-	dest_defer_all(d, d->dead_code, d->dead_text);
+	dest_defer_all(d, d->dead_code, d->dead_text, false);
 }

@@ -49,6 +49,7 @@ struct outcome {
 	enum fate fate;
 	bool marked; /* its state byte says done */
 	bool expired; /* reported because its time was up */
+	bool soon; /* deferred for a transport that rests: tried again when that does */
 	bool dsn_passed;
 	enum deliver_action action;
 	struct code code;
@@ -152,6 +153,7 @@ struct qmgr { /* the process's state */
 	bool want_incoming; /* something in incoming/ was not taken up */
 	bool want_active; /* something in active/ or incoming/ was locked */
 	bool forget_dead;
+	bool behind; /* QUEUE_BEHIND exists */
 	int64_t flush_us; /* wall clock of a flush request that is still to be served, or 0 */
 	int64_t next_due_s; /* earliest known due time in deferred/ */
 	int lock_fd;
@@ -202,13 +204,14 @@ bool transport_usable(struct transport *t);
 void transport_fail(struct transport *t, const char *text);
 void transport_forget_dead(void);
 void transport_sweep(void);
+void transport_warn_of_clog(void); /* which destination takes the room? */
 /* dest.c */
 struct dest *dest_get(struct transport *t, struct str key);
 bool dest_usable(struct dest *d);
 bool dest_room(const struct dest *d);
 void dest_succeeded(struct dest *d);
 void dest_failed(struct dest *d, struct code code, struct str text);
-void dest_defer_all(struct dest *d, struct code code, const char *text);
+void dest_defer_all(struct dest *d, struct code code, const char *text, bool soon);
 void dest_free_if_idle(struct dest *d);
 /* sched.c */
 void sched_init(struct transport *t);

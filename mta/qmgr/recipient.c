@@ -206,6 +206,7 @@ static void sort_one(struct sorting *s, size_t i)
 	}
 	t = transport_get(r->transport);
 	if (!transport_usable(t)) {
+		m->outcomes[i].soon = true;
 		recipient_defer(m, i, CODE(451, 4, 3, 0), str_z(t->dead_text));
 		return;
 	}

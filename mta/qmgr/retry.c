@@ -177,13 +177,25 @@ static void report_failures(struct message *m)
 		change_fates(m, has_failed, tell(m, BOUNCE_FAILURE, has_failed) ? FATE_REPORTED : FATE_DEFERRED, false);
 }
 
+/* By the operator: a mark on the file. */
+static bool forced_to_expire(const struct message *m)
+{
+	struct stat st;
+
+	return fstat(m->fd, &st) == 0 && (st.st_mode & QUEUE_MODE_EXPIRE) != 0;
+}
+
 static void expire(struct message *m)
 {
 	struct str sender = addr_quote(m->life, m->m.sender);
+	bool forced;
 
-	if (count_which(m, is_deferred) == 0 || age_ms(m) < lifetime_ms(m))
+	if (count_which(m, is_deferred) == 0)
 		return;
-	log_info("%s: from=<%.*s>, status=expired, returned to sender", m->m.id, STRF(sender));
+	forced = forced_to_expire(m);
+	if (!forced && age_ms(m) < lifetime_ms(m))
+		return;
+	log_info("%s: from=<%.*s>, status=%sexpired, returned to sender", m->m.id, STRF(sender), forced ? "force-" : "");
 	if (tell(m, BOUNCE_FAILURE, is_deferred))
 		change_fates(m, is_deferred, FATE_REPORTED, true);
 }
@@ -341,7 +353,12 @@ static void keep_run(void *arg)
 	buf_done(&to);
 }
 
-/* Due again when as much time has passed as it already waited, within limits. */
+static bool waits_for_transport(const struct message *m, size_t i)
+{
+	return is_deferred(m, i) && m->outcomes[i].soon;
+}
+
+/* Due again when as much time has passed as it already waited, within limits; sooner when it was only a transport that could not take it. */
 static int64_t due_s(const struct message *m)
 {
 	int64_t now_us = clock_wall_us(), wait_ms = (now_us - m->m.arrival_us) / 1000;
@@ -350,6 +367,8 @@ static int64_t due_s(const struct message *m)
 		wait_ms = qmgr.set.max_backoff_ms;
 	if (wait_ms < qmgr.set.min_backoff_ms)
 		wait_ms = qmgr.set.min_backoff_ms;
+	if (wait_ms > qmgr.set.transport_retry_ms && count_which(m, waits_for_transport) > 0)
+		wait_ms = qmgr.set.transport_retry_ms;
 	return (now_us / 1000 + wait_ms + 999) / 1000;
 }
 

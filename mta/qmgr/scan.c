@@ -214,6 +214,7 @@ static void take_up(const struct find *f, enum source source)
 		while (!active_has_room(source) && !qmgr.draining) {
 			if (source == SOURCE_DEFERRED && qmgr.want_incoming && active_has_room(SOURCE_INCOMING))
 				scan_incoming();
+			transport_warn_of_clog();
 			(void)waitq_wait(&qmgr.room, deadline_in(1000));
 		}
 		if (map_get(qmgr.messages, str_z(f->found[i].id)) == NULL)
@@ -232,7 +233,26 @@ static void scan_incoming(void)
 	take_up(&f, SOURCE_INCOMING);
 	if (f.young || f.count >= FOUND_MAX)
 		qmgr.want_incoming = true;
+	if (f.count < FOUND_MAX && active_has_room(SOURCE_INCOMING))
+		scan_behind(false);
 	find_done(&f);
+}
+
+void scan_behind(bool behind)
+{
+	int fd;
+
+	if (behind == qmgr.behind)
+		return;
+	qmgr.behind = behind;
+	if (!behind) {
+		(void)unlink(QUEUE_BEHIND);
+		return;
+	}
+	fd = open(QUEUE_BEHIND, O_CREAT | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
+	transport_warn_of_clog();
 }
 
 static void scan_active(void)
@@ -333,6 +353,7 @@ void scan_start(void)
 {
 	waitq_init(&loaders.done);
 	qmgr.want_active = qmgr.want_incoming = true;
+	(void)unlink(QUEUE_BEHIND); /* a predecessor's */
 	qmgr.scanner = fiber_start("scanner", scanner, NULL);
 	fiber_start("mover", mover, NULL);
 }

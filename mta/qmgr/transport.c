@@ -9,6 +9,7 @@
 #include "lib/conf/master_cf.h"
 
 #define POOL_IDLE_MAX 100
+#define CLOG_SHARE 5 /* a destination with this part of all messages clogs the queue */
 #define POOL_IDLE_MS 30000
 #define POOL_TTL_MS 600000
 
@@ -101,7 +102,7 @@ void transport_fail(struct transport *t, const char *text)
 	t->dead_until = clock_mono_ms() + qmgr.set.transport_retry_ms;
 	t->dead_text = text;
 	while (map_next(t->dests, &at, &key, &d)) {
-		dest_defer_all(d, CODE(0, 4, 3, 0), text);
+		dest_defer_all(d, CODE(0, 4, 3, 0), text, true);
 		dest_free_if_idle(d);
 	}
 }
@@ -126,4 +127,40 @@ void transport_sweep(void)
 			if (dest_usable(d))
 				dest_free_if_idle(d);
 	}
+}
+
+/* ---- what takes the room? ---- */
+
+static const struct dest *busiest(void)
+{
+	const struct dest *most = NULL;
+	struct str name, key;
+	size_t at = 0, dest_at;
+	void *t, *d;
+
+	while (map_next(qmgr.transports, &at, &name, &t)) {
+		dest_at = 0;
+		while (map_next(((struct transport *)t)->dests, &dest_at, &key, &d))
+			if (most == NULL || ((struct dest *)d)->pending > most->pending)
+				most = d;
+	}
+	return most;
+}
+
+void transport_warn_of_clog(void)
+{
+	static int64_t next_ms;
+	const struct dest *d;
+	size_t count = map_count(qmgr.messages);
+
+	if (qmgr.set.clog_ms <= 0 || clock_mono_ms() < next_ms)
+		return;
+	d = busiest();
+	if (d == NULL || (size_t)d->pending * CLOG_SHARE < count)
+		return;
+	next_ms = clock_mono_ms() + qmgr.set.clog_ms;
+	log_warn("mail for %.*s is using up %u of %zu active queue entries", STRF(d->key), d->pending, count);
+	log_warn("other mail waits for it: raise %s_destination_concurrency_limit (now %u) or the process limit of %s in master.cf, or give "
+		 "the destination a transport of its own",
+		d->transport->name, d->transport->rules.limit, d->transport->name);
 }
