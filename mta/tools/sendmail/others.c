@@ -55,5 +55,5 @@ void run_start(const struct request *r)
 
 void run_aliases(const struct request *r)
 {
-	run(r, "alias", NULL);
+	run(r, "alias", NULL, NULL);
 }
