@@ -40,7 +40,7 @@ typedef int param_fn(struct param_run *p, struct str value); /* 0, or -1 when it
 struct param_row {
 	const char *name;
 	param_fn *set;
-	bool bare; /* takes no value */
+	enum { VALUE_NEEDED, VALUE_NONE, VALUE_OPTIONAL } value;
 };
 
 static int no_dsn(struct session *s)
@@ -176,19 +176,19 @@ static int set_orcpt(struct param_run *p, struct str value)
 }
 
 static const struct param_row mail_params[] = {
-	{ "AUTH", set_auth, false },
-	{ "BODY", set_body, false },
-	{ "ENVID", set_envid, false },
-	{ "REQUIRETLS", set_requiretls, true },
-	{ "RET", set_ret, false },
-	{ "SIZE", set_size, false },
-	{ "SMTPUTF8", set_smtputf8, true },
-	{ "XVERP", set_verp, false },
+	{ "AUTH", set_auth, VALUE_NEEDED },
+	{ "BODY", set_body, VALUE_NEEDED },
+	{ "ENVID", set_envid, VALUE_NEEDED },
+	{ "REQUIRETLS", set_requiretls, VALUE_NONE },
+	{ "RET", set_ret, VALUE_NEEDED },
+	{ "SIZE", set_size, VALUE_NEEDED },
+	{ "SMTPUTF8", set_smtputf8, VALUE_NONE },
+	{ "XVERP", set_verp, VALUE_OPTIONAL },
 };
 
 static const struct param_row rcpt_params[] = {
-	{ "NOTIFY", set_notify, false },
-	{ "ORCPT", set_orcpt, false },
+	{ "NOTIFY", set_notify, VALUE_NEEDED },
+	{ "ORCPT", set_orcpt, VALUE_NEEDED },
 };
 
 static int set_params(struct param_run *p, const struct param_row *rows, size_t count, const struct smtp_path *path)
@@ -199,7 +199,7 @@ static int set_params(struct param_run *p, const struct param_row *rows, size_t 
 
 		while (k < count && !str_eqiz(given->name, rows[k].name))
 			k++;
-		if (k == count || given->assigned == rows[k].bare)
+		if (k == count || (rows[k].value != VALUE_OPTIONAL && given->assigned == (rows[k].value == VALUE_NONE)))
 			return session_reply(p->s, CODE(555, 5, 5, 4), "Unsupported option: %.*s%s%.*s", STRF(given->name),
 				given->assigned ? "=" : "", STRF(given->value));
 		if (rows[k].set(p, given->value) < 0)
