@@ -79,10 +79,10 @@ subtest 'more than there is room for' => sub {
         in_flow_delay => '1s', qmgr_clog_warn_time => '1h'));
     my @ids = map { mail($m, ["slow1x$_\@relay.test"]) } 1 .. 5;
     ok(seen($m, qr/warning: mail for relay\.test is using up [34] of [34] active queue entries/), 'who takes the room');
-    ok(wait_until(sub { -e "$m->{q}/active/.behind" }), 'cleanup is told');
+    ok(wait_until(sub { -e "$m->{q}/incoming/.behind" }), 'cleanup is told');
     push @ids, mail($m, ['a@relay.test']);
     ok(seen($m, qr/$_: removed/), 'all delivered') for @ids;
-    ok(wait_until(sub { !-e "$m->{q}/active/.behind" }), 'and told when it is over');
+    ok(wait_until(sub { !-e "$m->{q}/incoming/.behind" }), 'and told when it is over');
     is(scalar(() = logged($m) =~ /is using up/g), 1, 'warned once in a while');
     stop($m);
 };

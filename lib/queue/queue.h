@@ -81,7 +81,7 @@ void queue_encode(struct queue_message *m, uint32_t content_crc, struct buf *out
 /* ---- marks on files ---- */
 
 #define QUEUE_MODE_EXPIRE 0001 /* mode bit of a message file: the operator wants it returned at the next attempt */
-#define QUEUE_BEHIND "active/.behind" /* exists while qmgr has no room for what is in incoming/ */
+#define QUEUE_BEHIND "incoming/.behind" /* exists while qmgr has no room for what is in incoming/ */
 
 /* ---- reading ---- */
 

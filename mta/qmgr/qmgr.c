@@ -155,7 +155,7 @@ static void drain(void)
 		log_warn("leaving while %zu messages are being delivered", map_count(qmgr.messages));
 }
 
-static const char *const directories[] = { "incoming", "active", "deferred", "hold", "corrupt", NULL };
+static const char *const directories[] = { "incoming", "active", "deferred", "flush", "hold", "corrupt", NULL };
 static const struct service qmgr_service = {
 	.command = "qmgr", .init = settings_read, .start = start, .serve = serve, .drain = drain, .queue_dirs = directories
 };
