@@ -6,7 +6,7 @@
 
 int conf_confine(const struct conf *c, const char *queue_dir, const char *const *own, bool connects_from, struct err *e)
 {
-	static const char *const mail[] = { "maildrop", "incoming", "active", "deferred", "hold", "corrupt", NULL };
+	static const char *const mail[] = { "maildrop", "incoming", "active", "deferred", "hold", "corrupt", "flush", NULL };
 	struct str log = str_z(conf_str(c, "maillog_file"));
 	ptrdiff_t slash = str_rchr(log, '/');
 	struct buf log_dir = { 0 }; /* a log that was rotated is made anew */

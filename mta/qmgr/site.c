@@ -1,15 +1,16 @@
 /* mta/qmgr/site.c - flush by destination (ETRN, gatepost flush --site): which deferred messages wait for a domain of fast_flush_domains?
- * flush/<domain>/<id> is a symbolic link whose text is the message's place below deferred/. It is a note, never followed: what it names is
- * opened like any other file of the queue, and a note that is lost or out of date costs an early or a missed attempt, no mail.
+ * flush/<domain>/<id> is a file with the message's place below deferred/. It is a note: what it names is opened like any other file of the
+ * queue, and a note that is lost, torn or out of date costs an early or a missed attempt, no mail.
  */
 #include "mta/qmgr/qmgr.h"
 
 #include <errno.h>
-#include <limits.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/base/fs.h"
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/mail/addr.h"
@@ -71,15 +72,31 @@ static void note_name(const char *site, const char *id, struct note *out)
 	(void)snprintf(out->path, sizeof out->path, "flush/%s/%s", site, id);
 }
 
+static int create_note(const struct note *n)
+{
+	static const int how = O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC;
+	int fd = open(n->path, how, 0600);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	(void)mkdir(n->directory, 0700);
+	return open(n->path, how, 0600);
+}
+
 void sites_enter(const struct sites *s, const char *id, const char *path)
 {
+	struct err e = ERR_INIT;
 	struct note n;
 
 	for (size_t i = 0; i < s->count; i++) {
+		int fd;
+
 		note_name(s->v[i], id, &n);
-		(void)unlink(n.path);
-		for (int try = 0; try < 2 && symlink(path, n.path) < 0 && errno == ENOENT; try++)
-			(void)mkdir(n.directory, 0700);
+		fd = create_note(&n);
+		if (fd < 0)
+			continue;
+		(void)fs_pwrite_all(fd, path, strlen(path), 0, &e);
+		close(fd);
 	}
 }
 
@@ -112,8 +129,11 @@ static int visit_note(void *ctx, const char *path, const char *id)
 {
 	struct visit *x = ctx;
 	struct waiting w = { .id = "" };
-	ssize_t n = readlink(path, w.path, sizeof w.path - 1);
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	ssize_t n = fd >= 0 ? read(fd, w.path, sizeof w.path - 1) : -1;
 
+	if (fd >= 0)
+		close(fd);
 	(void)unlink(path); /* the message makes a new one when it is deferred again */
 	if (n <= 0 || !str_starts(str_n(w.path, (size_t)n), STR("deferred/")))
 		return 0;
