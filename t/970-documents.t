@@ -96,7 +96,7 @@ cd /
 E
 
 my @first = ('doc/first-gateway.md'); # others build on its configuration
-for my $page (map { "$top/doc/$_.md" } qw(first-gateway from-postfix policy-check milter fleet tuning)) {
+for my $page (map { "$top/doc/$_.md" } qw(first-gateway from-postfix policy-check milter fleet troubleshooting tuning)) {
     my $base = basename($page) eq 'first-gateway.md' ? '' :
         join '', map { $_->[0] eq 'file' ? "cat >$_->[1] <<'END-OF-FILE'\n$_->[2]END-OF-FILE\n" : () } blocks("$top/doc/first-gateway.md");
     my ($script, @expected) = script_of($page);
