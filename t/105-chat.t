@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use Gatepost::Certs;
 use Gatepost::DNS;
+use Gatepost::Dovecot;
 use Gatepost::Policy;
 use Gatepost::Postfix;
 use Gatepost::Process qw(slurp spew);
@@ -18,7 +19,8 @@ use Test::More;
 
 my $chat = "$FindBin::Bin/chat";
 my $wanted = $ENV{CHAT} // '*';
-my @scripts = map { Gatepost::Transcript->load($_) } sort glob "$chat/$wanted.chat";
+my $dovecot = Gatepost::Dovecot::installed() && Gatepost::Dovecot->new(ann => 'secret');
+my @scripts = map { Gatepost::Transcript->load($_) } grep { $dovecot || !/-auth/ } sort glob "$chat/$wanted.chat";
 my @listeners = map { @{ $_->{listeners} } } @scripts;
 my $certs = Gatepost::Certs->new;
 $certs->make('mx.gate.test');
@@ -58,11 +60,11 @@ sub settings {
 # One smtpd for each listener, with its settings.
 sub rows {
     my ($ports, $chroot) = @_;
-    my %server = (POLICY => $policy->endpoint, FILTER_YES => $yes->port, FILTER_NO => $no->port);
+    my %server = (POLICY => $policy->endpoint, FILTER_YES => $yes->port, FILTER_NO => $no->port, DOVECOT => $dovecot && $dovecot->endpoint);
     return join '', map {
         my $l = $_;
         join('', "127.0.0.1:$ports->{$l} inet n - $chroot - 1 smtpd\n",
-            map { "  -o {$_ = " . ($l->{settings}{$_} =~ s/\b(POLICY|FILTER_YES|FILTER_NO)\b/$server{$1}/gr) . "}\n" } sort keys %{ $l->{settings} });
+            map { "  -o {$_ = " . ($l->{settings}{$_} =~ s/\b(POLICY|FILTER_YES|FILTER_NO|DOVECOT)\b/$server{$1}/gr) . "}\n" } sort keys %{ $l->{settings} });
     } @listeners;
 }
 
@@ -110,7 +112,7 @@ sub differences {
 sub compare {
     my ($postfix_ports, $known) = @_;
     for my $script (@scripts) {
-        for my $listener (@{ $script->{listeners} }) {
+        for my $listener (grep { "@{ $_->{notes} }" !~ /ours alone/ } @{ $script->{listeners} }) {
             for my $session (@{ $listener->{sessions} }) {
                 my $name = name($script, $listener, $session);
                 my $theirs = Gatepost::Transcript::play($session, $postfix_ports->{$listener});

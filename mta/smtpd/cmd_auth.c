@@ -223,7 +223,7 @@ static int failed(struct session *s, struct str mechanism, struct str fields)
 	if (user.n == 0)
 		user = STR("(unavailable)");
 	if (reason.n == 0)
-		reason = STR("authentication failure");
+		reason = STR("(reason unavailable)");
 	log_failure(s, mechanism, reason, user);
 	if (has_field(fields, "temp"))
 		return session_reply(s, CODE_TEMP, "Temporary authentication failure: %.*s", STRF(reason));
@@ -336,8 +336,7 @@ static int authenticate(struct session *s, struct auth_server *a, struct str mec
 
 	if (!mechanism_usable(a, mechanism)) {
 		log_failure(s, mechanism, STR("Invalid authentication mechanism"), STR("(unavailable)"));
-		return session_reply(s, CODE(535, 5, 7, 8), "Error: authentication failed: Invalid authentication mechanism: '%.*s'",
-			STRF(mechanism));
+		return session_reply(s, CODE(535, 5, 7, 8), "Error: authentication failed: Invalid authentication mechanism");
 	}
 	if (str_eqz(initial, "="))
 		initial = STR_NONE;

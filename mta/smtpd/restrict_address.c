@@ -264,7 +264,7 @@ static enum table_answer sender_owners(struct session *s, struct buf *owners, st
 {
 	struct str ext = STR_NONE;
 
-	if (cf.login_maps.count == 0 || s->t.sender.n == 0)
+	if (cf.login_maps.count == 0)
 		return TABLE_MISSING;
 	return tables_lookup_address(&cf.login_maps, resolve_sender_key(s), conf_str(service_conf(), "recipient_delimiter"),
 		s->t.sender_answer != NULL && s->t.sender_answer->klass == CLASS_LOCAL, owners, &ext, e);
@@ -290,7 +290,7 @@ static enum verdict login_mismatch(struct check *c, unsigned which)
 	enum table_answer answer;
 	enum verdict v = CHECK_DUNNO;
 
-	if (!cf.sasl_enable || !(which & (logged_in ? MISMATCH_LOGGED_IN : MISMATCH_NOT_LOGGED_IN)))
+	if (!cf.sasl_enable || s->t.sender.n == 0 || !(which & (logged_in ? MISMATCH_LOGGED_IN : MISMATCH_NOT_LOGGED_IN)))
 		return CHECK_DUNNO;
 	answer = sender_owners(s, &owners, &e);
 	if (answer == TABLE_FAILED) {
@@ -321,7 +321,7 @@ enum verdict reject_authenticated_sender_login_mismatch(struct check *c, const s
 enum verdict reject_known_sender_login_mismatch(struct check *c, const struct rule *r)
 {
 	(void)r; /* takes no argument */
-	return login_mismatch(c, MISMATCH_LOGGED_IN | MISMATCH_KNOWN_ONLY);
+	return login_mismatch(c, MISMATCH_LOGGED_IN | MISMATCH_NOT_LOGGED_IN | MISMATCH_KNOWN_ONLY);
 }
 
 enum verdict reject_unauthenticated_sender_login_mismatch(struct check *c, const struct rule *r)

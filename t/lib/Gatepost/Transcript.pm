@@ -2,7 +2,8 @@ package Gatepost::Transcript;
 
 # SMTP sessions written down, one file for several: t/chat/*.chat.
 #
-#   [listener]                 a listener of its own; the lines "name = value" below it are its -o settings
+#   [listener]                 a listener of its own; the lines "name = value" below it are its -o settings; a comment there that says
+#                              "ours alone" keeps it from Postfix
 #   -- title                   a session; what follows is said and answered
 #   > EHLO client.test         a line, and one reply to it
 #   >2 one\r\ntwo\r\n          octets with \r \n \t \0 \xHH and {A*100}, and so many replies; >0: none
@@ -66,6 +67,7 @@ sub heard {
     my ($chat) = @_;
     my $reply = $chat->reply;
     $reply =~ s/(queued as )\w+/$1ID/g;
+    $reply =~ s/^(334 PD)\S+/$1.../; # a challenge that is never the same
     $reply =~ s/[^\x20-\x7e\n]/sprintf '\\x%02X', ord $&/ge;
     return split /\n/, $reply eq '' ? '(closed)' : $reply;
 }
