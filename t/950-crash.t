@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# t/950-crash.t - processes die in the middle of work (kill -9, one role after the other, at last master and everything): what was answered with 250 arrives.
+# t/950-crash.t - processes die in the middle of work (kill -9, one role after the other, at last master and everything): what was answered with 250
+# arrives. GP_ROUNDS=30: all of it thirty times (make crash).
 use strict;
 use warnings;
 use Gatepost::Process qw(slurp wait_for);
@@ -83,13 +84,14 @@ sub settled {
     return wait_for(sub { !whole_files() }, 90);
 }
 
-for my $role (qw(cleanup qmgr smtpd smtp trivial-rewrite master everything)) {
-    subtest "kill -9 of $role" => sub {
-        start_clients($role);
+for my $round (map { my $n = $_; map { "$_-$n" } qw(cleanup qmgr smtpd smtp trivial-rewrite master everything) } 1 .. $ENV{GP_ROUNDS} // 1) {
+    my ($role) = $round =~ /(.*)-/;
+    subtest "kill -9 of $round" => sub {
+        start_clients($round);
         my @killed;
         for my $at (15, 45, 70) {
             last if $role =~ /^(master|everything)$/ && @killed;
-            wait_for(sub { acked($role) >= $at }, 60) or last;
+            wait_for(sub { acked($round) >= $at }, 60) or last;
             my @victims = $mta->pids($role eq 'everything' ? () : $role);
             push @killed, kill('KILL', @victims) ? @victims : ();
         }
@@ -97,10 +99,10 @@ for my $role (qw(cleanup qmgr smtpd smtp trivial-rewrite master everything)) {
         ok start_again(), 'started again' if $role =~ /^(master|everything)$/;
         my @failed = grep { waitpid($_, 0); $? != 0 } splice @clients;
         is scalar @failed, 0, 'clients came to their end';
-        is scalar(acked($role)), $CLIENTS * $EACH, 'all acknowledged';
+        is scalar(acked($round)), $CLIENTS * $EACH, 'all acknowledged';
         my $times;
-        ok wait_for(sub { $times = arrived($role); keys %$times == $CLIENTS * $EACH }, 60), 'none lost, none damaged';
-        diag "lost: $_" for grep { !$times->{$_} } acked($role);
+        ok wait_for(sub { $times = arrived($round); keys %$times == $CLIENTS * $EACH }, 60), 'none lost, none damaged';
+        diag "lost: $_" for grep { !$times->{$_} } acked($round);
         ok settled(), 'the queue is empty' or diag join ' ', whole_files();
         my $again = grep { $_ > 1 } values %$times;
         cmp_ok $again, '<=', 4 * ($role =~ /^(smtp|everything)$/ ? 20 : $CLIENTS), "delivered twice: $again";
