@@ -268,3 +268,14 @@ struct str header_unfold(struct arena *a, struct str value)
 	}
 	return str_n(p, n);
 }
+
+bool header_is_mime(struct str name)
+{
+	static const char *const names[] = { "Content-Description", "Content-Disposition", "Content-Id", "Content-Transfer-Encoding", "Content-Type",
+		"MIME-Version" };
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (str_eqiz(name, names[i]))
+			return true;
+	return false;
+}

@@ -41,6 +41,9 @@ size_t header_size(const struct header *h); /* octets of header_print's output *
 void header_print(const struct header *h, struct buf *out); /* undeleted fields, each with CRLF; no empty line */
 
 bool header_is_field(struct str s); /* does it begin with "Name:"? */
+/* One of the fields that say what a body is: mime_header_checks are asked about it. */
+bool header_is_mime(struct str name);
+
 /* One logical line: folds removed (CRLF or LF before white space dropped). */
 struct str header_unfold(struct arena *a, struct str value);
 /* Addresses in a From/To/Cc style value, without display names and comments, internal order. Returns the count. Bounded. */

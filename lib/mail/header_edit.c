@@ -7,9 +7,9 @@
 
 #define FOLD_AT 70 /* octets of a line of a rewritten field */
 
-static const char *const sender_fields[] = { "Errors-To", "From", "Reply-To", "Resent-From", "Resent-Reply-To", "Resent-Sender",
+static const char *const sender_fields[] = { "Errors-To", "From", "Mail-Followup-To", "Reply-To", "Resent-From", "Resent-Sender",
 	"Return-Path", "Return-Receipt-To", "Sender", "Disposition-Notification-To" };
-static const char *const rcpt_fields[] = { "Apparently-To", "Bcc", "Cc", "Mail-Followup-To", "Resent-Bcc", "Resent-Cc", "Resent-To", "To" };
+static const char *const rcpt_fields[] = { "Apparently-To", "Bcc", "Cc", "Resent-Bcc", "Resent-Cc", "Resent-Reply-To", "Resent-To", "To" };
 
 static bool listed(struct str name, const char *const *list, size_t count)
 {

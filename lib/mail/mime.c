@@ -62,7 +62,8 @@ static void read_type(struct mime_walk *w, struct str value, struct part *p)
 
 	p->kind = KIND_LEAF;
 	type = str_word(&type, " \t(");
-	if (str_startsi(type, STR("message/")) && !str_eqi(type, STR("message/delivery-status")) && !str_eqi(type, STR("message/partial")))
+	if (str_startsi(type, STR("message/")) && !str_eqi(type, STR("message/delivery-status")) && !str_eqi(type, STR("message/partial")) &&
+		!str_eqi(type, STR("message/external-body")))
 		p->kind = KIND_MESSAGE;
 	if (!str_startsi(type, STR("multipart/")))
 		return;

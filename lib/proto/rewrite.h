@@ -20,7 +20,7 @@ enum { /* rewrite_answer.flags */
 };
 
 enum { /* rewrite_question.flags */
-	REWRITE_LOCAL_CONTEXT = 1, /* append_at_myorigin and friends apply (envelope addresses always) */
+	REWRITE_REMOTE_CONTEXT = 1, /* only the standard form is asked for, by remote_header_rewrite_domain */
 	REWRITE_CHECK_KNOWN = 2 /* look into the recipient tables */
 };
 

@@ -18,7 +18,7 @@ static bool stop(const struct mail *x)
 	return mail_refused(x) || x->discard;
 }
 
-static void refuse_mime(struct mail *x, const char *what, struct str text)
+void mime_refuse(struct mail *x, const char *what, struct str text)
 {
 	struct buf b = { 0 };
 
@@ -27,7 +27,7 @@ static void refuse_mime(struct mail *x, const char *what, struct str text)
 	buf_addz(&b, " from ");
 	log_client(x, &b);
 	buf_addz(&b, "; ");
-	log_envelope(x, &b);
+	log_parties(x, &b);
 	log_info("%.*s", STRF(b));
 	buf_done(&b);
 	mail_refuse(x, CODE(550, 5, 6, 0), str_z(what));
@@ -45,19 +45,19 @@ static void strict_rules(struct mail *x, const struct mime_walk *w, enum mime_cl
 {
 	if (what >= MIME_HEADER_END) {
 		if (set->strict_8bit_body && w->encoding != MIME_8BIT && w->encoding != MIME_BINARY && eight_bit(text))
-			refuse_mime(x, "improper use of 8-bit data in message body", text);
+			mime_refuse(x, "improper use of 8-bit data in message body", text);
 	} else if (set->strict_7bit_headers && (x->m.flags & QUEUE_UTF8) == 0 && eight_bit(text)) {
-		refuse_mime(x, "improper use of 8-bit data in message header", text);
+		mime_refuse(x, "improper use of 8-bit data in message header", text);
 	}
 	if (set->strict_encoding && w->bad_encoding)
-		refuse_mime(x, "invalid message/* or multipart/* encoding domain", text);
+		mime_refuse(x, "invalid message/* or multipart/* encoding domain", text);
 }
 
 /* ---- checks ---- */
 
 static bool mime_name(struct str text)
 {
-	return str_startsi(text, STR("Content-")) || str_startsi(text, STR("MIME-Version"));
+	return header_is_mime(str_trim(str_cut(&text, ':')));
 }
 
 static enum check_kind kind_of(enum mime_class what, struct str text)

@@ -141,17 +141,21 @@ static enum check_result act_redirect(struct hit *h)
 	}
 	note(h, "redirect", h->words);
 	h->x->redirect = arena_dup(h->x->life, h->words);
+	h->x->checks_passed = true; /* it is somebody else's to look at */
 	return CHECK_KEEP;
 }
 
 static enum check_result act_bcc(struct hit *h)
 {
+	struct str last = h->x->last_rcpt;
+
 	if (str_chr(h->words, '@') < 0) {
 		complain(h, "BCC without user@domain");
 		return CHECK_KEEP;
 	}
 	note(h, "bcc", h->words);
 	envelope_add(h->x, arena_dup(h->x->life, h->words), STR_NONE, STR_NONE, DSN_NOTIFY_NEVER, false);
+	h->x->last_rcpt = last; /* what comes is logged as about the message's own recipient */
 	return CHECK_KEEP;
 }
 

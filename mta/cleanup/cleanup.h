@@ -52,11 +52,12 @@ struct mail { /* everything lives in .life and ends with the message */
 	struct code refused; /* smtp != 0: first reason not to take the message */
 	struct str refusal;
 	bool discard; /* accept and drop */
-	bool checks_passed; /* PASS action: no more checks */
+	bool checks_passed; /* PASS or REDIRECT action: no more checks */
 	struct str redirect, new_sender;
 	struct str last_rcpt; /* for log lines */
 	struct str milter_rcpt; /* mail that came without SMTP: the last recipient told to filters */
 	bool milter_mail, non_smtp; /* milter_mail: filters know the sender */
+	bool resent; /* has Resent- fields, also ones that are dropped */
 	unsigned hops;
 };
 
@@ -81,9 +82,9 @@ void content_forget(struct mail *x); /* an unfinished file is removed */
 /* ---- header.c, rewrite.c, header_rewrite.c ---- */
 
 void header_stage(struct mail *x); /* checks, drops, rewriting, missing fields, hop count, message-id. Suspends. */
-/* Standard form of an internal address (user@fully.qualified); local: complete what is missing. Refuses and returns -1 when the answer
- * is not to be had. Suspends. */
-int rewrite_address(struct mail *x, struct str *address);
+/* Standard form of an internal address (user@fully.qualified); local: what is missing is ours, else remote_header_rewrite_domain. Refuses and
+ * returns -1 when the answer is not to be had. Suspends. */
+int rewrite_address(struct mail *x, struct str *address, bool local);
 void tell_route(struct mail *x, const struct queue_rcpt *r); /* for a dry run: an event that says where this recipient goes. Suspends. */
 void rewrite_init(const char *endpoint, int64_t timeout_ms);
 /* Rewrite the addresses of one field. True: *value (in x->life) is new, with folds. Suspends. */
@@ -121,6 +122,7 @@ enum check_result { CHECK_KEEP, CHECK_DROP, CHECK_CHANGED };
  * Actions on the message are carried out. Suspends. */
 enum check_result checks_run(struct mail *x, enum check_kind kind, struct str *text, struct str *before);
 bool checks_any(enum check_kind kind);
+void mime_refuse(struct mail *x, const char *what, struct str text); /* strict_*; logged with the text */
 bool body_questioned(const struct mail *x); /* will body_stage() look at it? */
 void body_stage(struct mail *x); /* mime structure, header checks in parts, body checks, strict_* rules. Suspends. */
 
@@ -147,6 +149,7 @@ void store_notify(struct mail *x); /* tell qmgr. Suspends. */
 
 /* "name[addr]; from=<s> to=<r> proto=P helo=<h>" parts of log lines. */
 void log_client(const struct mail *x, struct buf *out);
+void log_parties(const struct mail *x, struct buf *out); /* the first two of them */
 void log_envelope(const struct mail *x, struct buf *out); /* " from=<s> to=<r> proto=ESMTP helo=<h>" without the leading blank */
 
 #endif

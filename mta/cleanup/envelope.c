@@ -27,7 +27,7 @@ int envelope_sender(struct mail *x, struct str sender)
 {
 	struct str given = sender;
 
-	if (rewrite_address(x, &sender) < 0 || map_canonical(x, &sender, MAP_ENVELOPE_SENDER) < 0)
+	if (rewrite_address(x, &sender, true) < 0 || map_canonical(x, &sender, MAP_ENVELOPE_SENDER) < 0)
 		return -1;
 	tell_rewriting(x, "sender", given, sender);
 	x->m.sender = sender;
@@ -119,7 +119,7 @@ void envelope_add(struct mail *x, struct str addr, struct str orig, struct str o
 
 	if (addr.n == 0)
 		addr = str_z(set->empty_recipient);
-	if (rewrite_address(x, &addr) < 0 || map_canonical(x, &addr, MAP_ENVELOPE_RCPT) < 0)
+	if (rewrite_address(x, &addr, true) < 0 || map_canonical(x, &addr, MAP_ENVELOPE_RCPT) < 0)
 		return;
 	if (with_bcc)
 		copy_for_rcpt(x, addr);
@@ -186,7 +186,7 @@ void envelope_redirect(struct mail *x)
 {
 	struct str to = x->redirect;
 
-	if (to.n == 0 || x->rcpts.count == 0 || rewrite_address(x, &to) < 0)
+	if (to.n == 0 || x->rcpts.count == 0 || rewrite_address(x, &to, true) < 0)
 		return;
 	tell_rewriting(x, "redirected: recipient", x->rcpts.v[0].addr, to);
 	x->rcpts.count = 1;

@@ -64,11 +64,6 @@ static void read_header(struct mail *x)
 
 /* ---- checks ---- */
 
-static bool is_mime_field(struct str name)
-{
-	return str_startsi(name, STR("Content-")) || str_eqi(name, STR("MIME-Version"));
-}
-
 /* Tables see folds as LF. */
 static struct str with_lf(struct arena *a, struct str s)
 {
@@ -89,7 +84,7 @@ static struct str with_lf(struct arena *a, struct str s)
 static size_t check_field(struct mail *x, size_t i)
 {
 	struct header_field *f = &x->header.fields[i];
-	enum check_kind kind = is_mime_field(f->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
+	enum check_kind kind = header_is_mime(f->name) ? CHECK_MIME_HEADER : CHECK_HEADER;
 	struct str text = with_lf(x->life, f->text), before;
 	bool hidden = f->hidden;
 
@@ -142,7 +137,7 @@ static void check_7bit(struct mail *x, const struct header_field *f)
 	for (size_t i = 0; i < f->text.n; i++) {
 		if ((unsigned char)f->text.p[i] < 128)
 			continue;
-		mail_refuse(x, CODE(550, 5, 6, 0), STR("improper use of 8-bit data in message header"));
+		mime_refuse(x, "improper use of 8-bit data in message header", f->text);
 		return;
 	}
 }
@@ -159,6 +154,7 @@ static void look_at_field(struct mail *x, struct header_field *f)
 {
 	struct str value;
 
+	x->resent |= str_startsi(f->name, STR("Resent-"));
 	if (dropped(f->name)) {
 		f->deleted = true;
 		return;
@@ -224,14 +220,11 @@ static bool any_rcpt_field(struct mail *x)
 /* RFC 6409 section 8: completing is for the host where mail enters; transit mail stays as it is, or its signatures would break. */
 static void add_missing(struct mail *x)
 {
-	bool resent = false;
-	const char *prefix;
+	bool resent = x->resent;
+	const char *prefix = resent ? "Resent-" : "";
 
 	if ((x->req.flags & CLEANUP_FIX_HEADERS) == 0 && !set->always_add_missing)
 		return;
-	for (size_t i = 0; i < x->header.count; i++)
-		resent |= !x->header.fields[i].deleted && str_startsi(x->header.fields[i].name, STR("Resent-"));
-	prefix = resent ? "Resent-" : "";
 	if (!present(x, resent ? "Resent-Message-Id" : "Message-Id"))
 		add_message_id(x, prefix);
 	if (!present(x, resent ? "Resent-Date" : "Date"))

@@ -1,5 +1,4 @@
 /* mta/cleanup/header_rewrite.c - addresses in header fields: completed for our own clients, then through context and maps. */
-#include "lib/mail/addr.h"
 #include "lib/mail/header_edit.h"
 #include "mta/cleanup/cleanup.h"
 #include "mta/cleanup/settings.h"
@@ -14,12 +13,8 @@ static int rewrite_one(struct header_edit *ed, struct str *address)
 	struct rewriting *r = ed->ctx;
 	struct mail *x = r->x;
 
-	if ((x->req.flags & CLEANUP_FIX_HEADERS) != 0) {
-		if (rewrite_address(x, address) < 0)
-			return -1;
-	} else if (addr_split(*address).domain.n == 0) {
-		*address = arena_printf(x->life, "%.*s@%s", STRF(*address), set->remote_domain);
-	}
+	if (rewrite_address(x, address, (x->req.flags & CLEANUP_FIX_HEADERS) != 0) < 0)
+		return -1;
 	return map_canonical(x, address, r->what);
 }
 

@@ -26,16 +26,18 @@ static void add_address(const struct mail *x, const char *name, struct str addre
 	buf_addc(out, '>');
 }
 
+void log_parties(const struct mail *x, struct buf *out)
+{
+	add_address(x, "from", x->m.sender, out);
+	if (x->last_rcpt.n > 0)
+		add_address(x, " to", x->last_rcpt, out);
+}
+
 void log_envelope(const struct mail *x, struct buf *out)
 {
 	const struct queue_client *c = &x->m.client;
 
-	add_address(x, "from", x->m.sender, out);
-	if (x->last_rcpt.n > 0) {
-		buf_addz(out, " to=<");
-		buf_add_safe(out, x->last_rcpt);
-		buf_addc(out, '>');
-	}
+	log_parties(x, out);
 	if (c->proto.n > 0) {
 		buf_addz(out, " proto=");
 		buf_add_safe(out, c->proto);

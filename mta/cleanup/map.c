@@ -80,7 +80,7 @@ static int look_up(struct mail *x, const struct tables *ts, struct str address, 
 		return answer == TABLE_FAILED ? -1 : 0;
 	for (size_t i = 0; i < *count; i++) {
 		(*found)[i] = tables_answer_address(x->life, (*found)[i], address, propagate ? ext : STR_NONE);
-		if (rewrite_address(x, &(*found)[i]) < 0)
+		if (rewrite_address(x, &(*found)[i], true) < 0)
 			return -1;
 	}
 	return *count > 0;

@@ -26,7 +26,7 @@ void rewrite_init(const char *endpoint, int64_t timeout_ms)
 }
 
 /* user@some.domain without routing characters: nothing to complete, nothing to swap. */
-static bool standard(struct str address)
+static bool standard(struct str address, bool local)
 {
 	struct addr a = addr_split(address);
 
@@ -36,7 +36,7 @@ static bool standard(struct str address)
 		return false;
 	if (a.domain.p[0] == '[')
 		return a.domain.p[a.domain.n - 1] == ']';
-	return str_any(a.domain, "%!@: ") < 0 && (!set->append_dot_mydomain || str_chr(a.domain, '.') >= 0);
+	return str_any(a.domain, "%!@: ") < 0 && ((local && !set->append_dot_mydomain) || str_chr(a.domain, '.') >= 0);
 }
 
 static void cache_refresh(void)
@@ -51,27 +51,30 @@ static void cache_refresh(void)
 	cache_until = clock_mono_ms() + CACHE_MS;
 }
 
-static void remember(struct str address, struct str answer)
+static void remember(struct str key, struct str answer)
 {
 	struct str *kept;
 
 	cache_refresh();
 	kept = arena_alloc(cache_life, sizeof *kept);
 	*kept = arena_dup(cache_life, answer);
-	map_put(cache, address, kept);
+	map_put(cache, key, kept);
 }
 
-int rewrite_address(struct mail *x, struct str *address)
+int rewrite_address(struct mail *x, struct str *address, bool local)
 {
-	struct rewrite_question q = { .flags = REWRITE_LOCAL_CONTEXT, .address = *address, .sender = STR_NONE };
+	struct rewrite_question q = { .flags = local ? 0 : REWRITE_REMOTE_CONTEXT, .address = *address, .sender = STR_NONE };
+	struct str key = *address;
 	struct rewrite_answer a;
 	const struct str *kept;
 	struct err e = ERR_INIT;
 
-	if (address->n == 0 || standard(*address))
+	if (address->n == 0 || standard(*address, local))
 		return 0;
+	if (!local)
+		key = arena_printf(x->life, "\n%.*s", STRF(key)); /* no address begins so */
 	cache_refresh();
-	kept = map_get(cache, *address);
+	kept = map_get(cache, key);
 	if (kept != NULL) {
 		*address = arena_dup(x->life, *kept);
 		return 0;
@@ -82,7 +85,7 @@ int rewrite_address(struct mail *x, struct str *address)
 		return -1;
 	}
 	if ((a.flags & REWRITE_ERROR) == 0 && a.address.n > 0) {
-		remember(q.address, a.address);
+		remember(key, a.address);
 		*address = a.address;
 	}
 	return 0;

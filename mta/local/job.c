@@ -126,7 +126,7 @@ static const struct origin *below(struct job *j, const struct origin *o, struct 
  * its own in any case, so that bounces go there; only an alias that names itself stays. */
 static void deliver_address(struct job *j, const struct origin *o, struct str address)
 {
-	struct rewrite_question q = { .flags = REWRITE_LOCAL_CONTEXT, .sender = o->sender };
+	struct rewrite_question q = { .sender = o->sender };
 	struct rewrite_answer answer = { 0 };
 	struct err e = ERR_INIT;
 	struct local_name n;

@@ -266,6 +266,10 @@ static int resolve(struct resolving *s)
 	struct str ip, address = s->q->address;
 	int local;
 
+	if ((s->q->flags & REWRITE_REMOTE_CONTEXT) != 0) {
+		out->address = rewrite_address(s->r, s->a, address, false);
+		return 0;
+	}
 	if (address.n == 0)
 		address = str_z(s->r->null_recipient);
 	set_address(s, rewrite_address(s->r, s->a, address, true));
