@@ -17,7 +17,7 @@ enum notify_kind {
 	NOTIFY_MESSAGE, /* m and fd */
 	NOTIFY_FLUSH, /* retry everything now */
 	NOTIFY_FLUSH_ID, /* retry id now */
-	NOTIFY_SCAN, /* look into incoming/ */
+	NOTIFY_SCAN, /* look into incoming/, and for what is due */
 	NOTIFY_FLUSH_SITE /* retry what waits for a domain of fast_flush_domains */
 };
 /* what: an id, a domain, or nothing, as the kind needs it. */

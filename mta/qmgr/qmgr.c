@@ -96,6 +96,7 @@ static void obey(const struct notice *n)
 		break;
 	default:
 		qmgr.want_incoming = true;
+		qmgr.next_due_s = 1;
 		qmgr.next_due_s = 1; /* operators put files into deferred/ too */
 		scan_kick();
 	}

@@ -1,9 +1,7 @@
-/* mta/tools/gatepost/flush.c - flush: ask qmgr to try everything, one message, or what waits for one domain, now. */
-#include <getopt.h>
+/* mta/tools/gatepost/flush.c - ask qmgr to try everything, one message, or what waits for one domain, now. */
 #include <sysexits.h>
 
 #include "lib/base/clock.h"
-#include "lib/net/fiber.h"
 #include "lib/net/loop.h"
 #include "lib/net/sock.h"
 #include "lib/queue/queue.h"
@@ -28,7 +26,6 @@ static void tell_qmgr(void *arg)
 	if (s != NULL)
 		r->result = notify_send_command(s, r->kind, r->what, deadline, &r->e);
 	stream_close(s);
-	loop_stop();
 }
 
 /* Is there a record of what waits for it? */
@@ -60,20 +57,9 @@ int flush_queue(struct tool *t, enum notify_kind kind, const char *what)
 	if (status != EX_OK)
 		return status;
 	tool_enter_queue(t);
-	loop_init();
-	fiber_start("flush", tell_qmgr, &r);
-	loop_run();
+	loop_call("flush", tell_qmgr, &r);
 	if (r.result == 0)
 		return EX_OK;
 	tool_complain("the queue manager cannot be reached (is the mail system running?): %s", r.e.text);
 	return EX_UNAVAILABLE;
-}
-
-int verb_flush(struct tool *t, int argc, char **argv)
-{
-	if (argc > 2) {
-		tool_complain("flush takes one queue id, or nothing");
-		return EX_USAGE;
-	}
-	return argc > 1 ? flush_queue(t, NOTIFY_FLUSH_ID, argv[1]) : flush_queue(t, NOTIFY_FLUSH, "");
 }

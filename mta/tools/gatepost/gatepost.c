@@ -31,10 +31,18 @@ const struct verb tool_verbs[] = {
 	{ "shadow", verb_shadow, "report [--json] [LOG ...]", "where shadow policies differ" },
 	{ "map", verb_map, "[-firw] [-s | -q KEY | -d KEY] TYPE:NAME ...", "make, list or ask a table" },
 	{ "alias", verb_alias, "[-firw] [-s | -q KEY | -d KEY] [TYPE:NAME ...]", "the same for alias files" },
-	{ "queue", verb_queue, "[--json] [--flush] [-i ID]", "show the queue" },
+	{ "queue", verb_queue, "[--json] [FILTER ...] [ID ...]", "show messages: --older, --younger AGE, --larger, --smaller SIZE, --sender, "
+		"--recipient, --domain, --reason PATTERN, --in QUEUE" },
+	{ "hold", verb_change, "ID ... | ALL | FILTER ...", "keep messages from being delivered" },
+	{ "release", verb_change, "ID ... | ALL | FILTER ...", "let held messages go" },
+	{ "requeue", verb_change, "ID ... | ALL | FILTER ...", "take messages in again, as if they had just come" },
+	{ "delete", verb_change, "ID ... | ALL | FILTER ...", "remove messages" },
+	{ "expire", verb_change, "ID ... | ALL | FILTER ...", "return messages to their senders after the next attempt" },
+	{ "super", verb_super, "[-d ID] [-e ID] [-f ID] [-h ID] [-H ID] [-r ID] [QUEUE ...]", "the same in postsuper's words" },
+	{ "trace", verb_explain, "ID", "what happened to a message" },
 	{ "dkim", verb_dkim, "genkey | testkey ...", "make or look up a DKIM key" },
 	{ "dmarc", verb_dmarc, "report [--send] [-d DAY] [-o DIR]", "write and mail aggregate reports" },
-	{ "flush", verb_flush, "[ID]", "try everything, or one message, now" },
+	{ "flush", verb_change, "[ID ... | ALL | FILTER ...]", "try everything, or some messages, now" },
 	{ "cat", verb_cat, "[-bhe] ID ...", "show a message of the queue" },
 	{ "sendmail", verb_sendmail, "...", "submit a message" },
 	{ "man", verb_man, "gatepost | main.cf", "print a manual page" },
@@ -43,7 +51,8 @@ const struct verb tool_verbs[] = {
 
 static const struct {
 	const char *program, *verb;
-} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" }, { "postalias", "alias" }, { "postcat", "cat" } };
+} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" }, { "postalias", "alias" }, { "postcat", "cat" },
+	{ "postsuper", "super" } };
 
 void tool_complain(const char *fmt, ...)
 {

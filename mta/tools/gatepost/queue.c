@@ -1,27 +1,15 @@
-/* mta/tools/gatepost/queue.c - queue: list all messages, for people (as mailq prints it) or as JSON, one message a line. */
-#include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
+/* mta/tools/gatepost/queue.c - queue: list messages, for people (as mailq prints it) or as JSON, one message a line. */
 #include <sysexits.h>
 
 #include "lib/mail/date.h"
-#include "lib/queue/queue.h"
-#include "mta/tools/gatepost/gatepost.h"
+#include "mta/tools/gatepost/select.h"
 
 #define REASON_WIDTH 76 /* reasons end in this column when they fit */
 
 struct listing {
 	bool json;
-	const char *queue;
-	struct arena *a; /* for one message */
 	unsigned long count;
 	uint64_t size;
-	struct err e;
-};
-
-struct entry { /* one message */
-	struct queue_message m;
-	const struct queue_status **last; /* by recipient: the latest deferral, or NULL */
 };
 
 static struct str sender_of(const struct entry *n)
@@ -34,48 +22,11 @@ static uint64_t size_of(const struct entry *n)
 	return n->m.header_size + n->m.body_size;
 }
 
-/* ---- reading ---- */
-
-static void read_reasons(struct listing *l, int fd, struct entry *n)
-{
-	struct queue_status *st;
-	struct err e = ERR_INIT;
-	size_t count;
-
-	n->last = arena_alloc(l->a, (n->m.rcpt_count + 1) * sizeof *n->last);
-	if (queue_load_status(fd, &n->m, l->a, &st, &count, &e) < 0)
-		return; /* a list without reasons is better than none */
-	for (size_t i = 0; i < count; i++)
-		if (st[i].action == 'd' && st[i].rcpt_index < n->m.rcpt_count)
-			n->last[st[i].rcpt_index] = &st[i];
-}
-
-/* False: not a message any more, or not yet. */
-static bool read_entry(struct listing *l, const char *path, const char *id, struct entry *n)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	struct err e = ERR_INIT;
-	bool good;
-
-	if (fd < 0) {
-		if (errno != ENOENT)
-			tool_complain("%s: %s", path, strerror(errno));
-		return false;
-	}
-	good = queue_load(fd, id, false, l->a, &n->m, &e) == 0;
-	if (good)
-		read_reasons(l, fd, n);
-	else if (queue_begun(fd))
-		tool_complain("%s: %s", path, e.text);
-	close(fd);
-	return good;
-}
-
 /* ---- for people ---- */
 
 static void print_heading(void)
 {
-	printf("%-17s %8s %-19s %s\n", "----Queue ID-----", "--Size--", "---Arrival Time----", "--Sender/Recipient------");
+	printf("----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n");
 }
 
 static void print_safe(struct str s)
@@ -120,7 +71,7 @@ static void print_recipients(const struct entry *n)
 static void print_entry(const struct listing *l, const struct entry *n)
 {
 	struct buf line = { 0 };
-	char mark = strcmp(l->queue, "active") == 0 ? '*' : strcmp(l->queue, "hold") == 0 ? '!' : ' ';
+	char mark = strcmp(n->queue, "active") == 0 ? '*' : strcmp(n->queue, "hold") == 0 ? '!' : n->expiring ? '#' : ' ';
 
 	if (l->count == 1)
 		print_heading();
@@ -164,11 +115,11 @@ static void print_json_recipients(const struct entry *n)
 	}
 }
 
-static void print_json_entry(const struct listing *l, const struct entry *n)
+static void print_json_entry(const struct entry *n)
 {
-	printf("{\"queue_name\": \"%s\", \"queue_id\": \"%s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": false, "
+	printf("{\"queue_name\": \"%s\", \"queue_id\": \"%s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": %s, "
 	       "\"sender\": ",
-		l->queue, n->m.id, (long long)(n->m.arrival_us / 1000000), (unsigned long long)size_of(n));
+		n->queue, n->m.id, (long long)(n->m.arrival_us / 1000000), (unsigned long long)size_of(n), n->expiring ? "true" : "false");
 	tool_print_json(sender_of(n));
 	printf(", \"recipients\": [");
 	print_json_recipients(n);
@@ -177,77 +128,73 @@ static void print_json_entry(const struct listing *l, const struct entry *n)
 
 /* ---- the listing ---- */
 
-static int list_one(void *ctx, const char *path, const char *id)
+static void list_one(void *ctx, const struct entry *n)
 {
 	struct listing *l = ctx;
-	struct entry n = { 0 };
 
-	if (read_entry(l, path, id, &n)) {
-		l->count++;
-		l->size += size_of(&n);
-		if (l->json)
-			print_json_entry(l, &n);
-		else
-			print_entry(l, &n);
-	}
-	arena_reset(l->a);
-	return 0;
+	l->count++;
+	l->size += size_of(n);
+	if (l->json)
+		print_json_entry(n);
+	else
+		print_entry(l, n);
 }
 
-static int list(struct tool *t, bool json)
+static int list(struct tool *t, struct selection *s, bool json)
 {
-	static const char *const queues[] = { "maildrop", "incoming", "active", "deferred", "hold" };
-	struct listing l = { .json = json, .a = arena_new("queue listing"), .e = ERR_INIT };
-	int status = EX_OK;
+	struct listing l = { .json = json };
+	int status;
 
 	tool_enter_queue(t);
-	for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
-		l.queue = queues[i];
-		if (queue_visit(l.queue, list_one, &l, &l.e) < 0) {
-			tool_complain("%s (only root and %s see the queue)", l.e.text, conf_str(t->conf, "mail_owner"));
-			status = EX_NOPERM;
-		}
-	}
+	status = selection_walk(s, true, list_one, NULL, &l);
 	if (!json && status == EX_OK)
 		print_footer(&l);
-	arena_free(l.a);
 	return status;
+}
+
+struct wish { /* what the command line says */
+	bool json;
+	enum notify_kind flush; /* NOTIFY_SCAN: none */
+	const char *what; /* to flush */
+};
+
+static bool take_option(struct tool *t, struct wish *w, int option)
+{
+	static const struct {
+		int option;
+		enum notify_kind kind;
+	} flushes[] = { { 'f', NOTIFY_FLUSH }, { 'i', NOTIFY_FLUSH_ID }, { 's', NOTIFY_FLUSH_SITE } };
+
+	for (size_t i = 0; i < sizeof flushes / sizeof *flushes; i++) {
+		if (flushes[i].option == option) {
+			w->flush = flushes[i].kind;
+			w->what = optarg != NULL ? optarg : "";
+			return true;
+		}
+	}
+	if (option == 'c')
+		t->conf_dir = optarg;
+	w->json = w->json || option == 'j';
+	return strchr("cjpv", option) != NULL;
 }
 
 int verb_queue(struct tool *t, int argc, char **argv)
 {
-	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "flush", no_argument, NULL, 'f' },
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { "flush", no_argument, NULL, 'f' }, SELECT_OPTIONS,
 		{ NULL, 0, NULL, 0 } };
-	enum notify_kind flush = NOTIFY_SCAN; /* none */
-	const char *what = "";
-	bool json = false;
-	int option;
+	struct wish w = { .flush = NOTIFY_SCAN };
+	struct selection s;
+	int option, status = EX_OK;
 
-	while ((option = getopt_long(argc, argv, "c:fi:jps:v", longs, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			t->conf_dir = optarg;
-			break;
-		case 'f':
-			flush = NOTIFY_FLUSH;
-			break;
-		case 'i':
-			flush = NOTIFY_FLUSH_ID;
-			what = optarg;
-			break;
-		case 'j':
-			json = true;
-			break;
-		case 'p':
-		case 'v':
-			break;
-		case 's':
-			flush = NOTIFY_FLUSH_SITE;
-			what = optarg;
-			break;
-		default:
-			return EX_USAGE;
-		}
-	}
-	return flush != NOTIFY_SCAN ? flush_queue(t, flush, what) : list(t, json);
+	selection_begin(&s);
+	while (status == EX_OK && (option = getopt_long(argc, argv, "c:fi:jps:v", longs, NULL)) != -1)
+		if (option == '?' || (option < SELECT_OLDER ? !take_option(t, &w, option) : !selection_option(&s, option, optarg)))
+			status = EX_USAGE;
+	for (int i = optind; i < argc && status == EX_OK; i++)
+		if (!selection_add(&s, argv[i]))
+			status = EX_USAGE;
+	if (status == EX_OK)
+		status = w.flush != NOTIFY_SCAN ? flush_queue(t, w.flush, w.what) : list(t, &s, w.json);
+	selection_end(&s);
+	return status;
 }
