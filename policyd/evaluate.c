@@ -11,6 +11,7 @@
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/net/fiber.h"
+#include "policyd/text.h"
 
 #define GRACE_MS 1000 /* checks keep their budget themselves; this is for the way back */
 #define LIST_DEPTH_MAX 10 /* of lists that are actions of tables */
@@ -173,6 +174,29 @@ static void take_headers(struct outcome *out, struct str fields)
 		out->headers[out->header_count++] = str_cut(&fields, '\n');
 }
 
+/* Is this an action to go on behind? */
+static bool keep(struct outcome *out, const struct check *by, struct str action)
+{
+	static const struct {
+		const char *word;
+		int kind;
+	} words[] = { { "PREPEND", KEPT_EFFECT }, { "HOLD", KEPT_EFFECT }, { "FILTER", KEPT_EFFECT }, { "REDIRECT", KEPT_EFFECT },
+		{ "BCC", KEPT_EFFECT }, { "INFO", KEPT_NOTE }, { "WARN", KEPT_NOTE }, { "DEFER_IF_PERMIT", KEPT_IF_PERMIT },
+		{ "DEFER_IF_REJECT", KEPT_IF_REJECT } };
+	struct str rest = action, word = str_word(&rest, " \t");
+
+	for (size_t i = 0; out->through && i < sizeof words / sizeof *words; i++) {
+		if (!str_eqiz(word, words[i].word))
+			continue;
+		if (out->kept[words[i].kind].n == 0) {
+			out->kept[words[i].kind] = action;
+			out->kept_by[words[i].kind] = by;
+		}
+		return true;
+	}
+	return false;
+}
+
 static void evaluate_rules(struct request *r, struct ruleset *s, int depth, struct outcome *out);
 
 /* The action is a list of restrictions: what they say is the action. False: it is something else. */
@@ -206,7 +230,7 @@ static void evaluate_rules(struct request *r, struct ruleset *s, int depth, stru
 		take_headers(out, v.header);
 		if (v.action.n == 0 || str_eqiz(v.action, "DUNNO"))
 			continue;
-		if (!evaluate_list(r, &v, depth, out)) {
+		if (!evaluate_list(r, &v, depth, out) && !keep(out, s->rules[i].check, v.action)) {
 			out->verdict = v;
 			out->by = s->rules[i].check;
 			out->answered = true;
@@ -219,6 +243,38 @@ void evaluate(struct request *r, struct ruleset *s, struct outcome *out)
 {
 	*out = (struct outcome){ .verdict = { .action = STR("DUNNO"), .header = STR_NONE } };
 	evaluate_rules(r, s, 0, out);
+}
+
+/* A refusal, while somebody who could have permitted was silent: it is only for now. */
+static struct str deferred(struct arena *a, struct str if_reject)
+{
+	str_word(&if_reject, " \t");
+	if_reject = str_trim(if_reject);
+	return arena_printf(a, "DEFER %.*s", STRF(if_reject));
+}
+
+static void take_kept(struct outcome *out, int kind)
+{
+	out->verdict = (struct verdict){ .action = out->kept[kind] };
+	out->by = out->kept_by[kind];
+	out->answered = true;
+}
+
+void evaluate_through(struct request *r, struct ruleset *s, struct outcome *out)
+{
+	bool refused;
+
+	*out = (struct outcome){ .verdict = { .action = STR("DUNNO"), .header = STR_NONE }, .through = true };
+	evaluate_rules(r, s, 0, out);
+	refused = text_refuses(out->verdict.action);
+	if (refused && out->kept[KEPT_IF_REJECT].n > 0)
+		out->verdict = (struct verdict){ .action = deferred(r->life, out->kept[KEPT_IF_REJECT]) };
+	else if (!refused && out->kept[KEPT_IF_PERMIT].n > 0)
+		take_kept(out, KEPT_IF_PERMIT);
+	else if (!refused && out->kept[KEPT_EFFECT].n > 0)
+		take_kept(out, KEPT_EFFECT);
+	else if (!out->answered && out->kept[KEPT_NOTE].n > 0)
+		take_kept(out, KEPT_NOTE);
 }
 
 void evaluate_all(struct request *r, struct ruleset *s, struct verdict *verdicts)

@@ -69,7 +69,7 @@ static void evaluate_text(struct request *r, struct str text, struct outcome *ou
 		verdict_config_error(&out->verdict);
 		return;
 	}
-	evaluate(r, rules, out);
+	evaluate_through(r, rules, out);
 	shadow_try(r, rules, out);
 	ruleset_unref(rules);
 }

@@ -142,7 +142,8 @@ static void fill_plain_answer(const struct request *r, const struct outcome *out
 	policy_add(answer, "action", action);
 }
 
-static void decide(struct request *r, struct ruleset *rules, struct outcome *out)
+/* through: the asker will not come back for the rest. */
+static void decide(struct request *r, struct ruleset *rules, bool through, struct outcome *out)
 {
 	const char *allowed = allow_reason(r);
 
@@ -153,7 +154,7 @@ static void decide(struct request *r, struct ruleset *rules, struct outcome *out
 		*out = (struct outcome){ .verdict = { .action = STR("DUNNO") } };
 		request_trace(r, "%s: nothing else is asked", allowed);
 	} else {
-		evaluate(r, rules, out);
+		(through ? evaluate_through : evaluate)(r, rules, out);
 	}
 }
 
@@ -169,7 +170,7 @@ static int explain(struct session *s, struct request *r, struct str named, struc
 	r->trace = arena_alloc(r->life, sizeof *r->trace);
 	allowed = allow_reason(r);
 	if (named.n > 0 || allowed != NULL) {
-		decide(r, rules, &out);
+		decide(r, rules, true, &out);
 		shadow_try(r, rules, &out);
 	} else {
 		explain_lists(r, &out);
@@ -190,7 +191,7 @@ static int serve_request(struct session *s, struct request *r, struct str named,
 	struct outcome out;
 	int rc;
 
-	decide(r, rules, &out);
+	decide(r, rules, plain, &out);
 	if (plain)
 		fill_plain_answer(r, &out, &answer);
 	else

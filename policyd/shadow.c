@@ -76,7 +76,7 @@ static void run_trial(void *arg)
 	struct outcome out;
 
 	t->request->trace = NULL; /* what it would say is enough */
-	evaluate(t->request, t->shadow->rules, &out);
+	evaluate_through(t->request, t->shadow->rules, &out);
 	t->request->trace = trace;
 	report(t, &out);
 	trials--;

@@ -12,6 +12,7 @@ use Gatepost::Test;
 use IO::Socket::UNIX;
 use Test::More;
 
+$SIG{PIPE} = 'IGNORE'; # hostile clients are cut off while they speak
 my $redis = Gatepost::Redis->new or plan skip_all => 'no redis-server';
 my $v6 = '1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2';
 my $dns = Gatepost::DNS->new(

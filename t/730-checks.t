@@ -115,6 +115,17 @@ subtest 'in memory' => sub {
     is $action->('check_helo_access static:REJECT', sender => 'x@good.test')->{action}, 'DUNNO', 'allowed sender, with SPF pass';
     is $action->('check_helo_access static:REJECT', sender => 'x@good.test', %bad)->{action}, 'REJECT', 'not without it';
 
+    my $all = sub { my @actions = @_; return $ask->action(explain => 'yes', restrictions => join ', ', map { "check_helo_access inline:{{mail.helo.test = $_}}" } @actions) };
+    is $all->('PREPEND X: y', 'REJECT'), 'REJECT', 'for who asks once: a refusal behind a header';
+    is $all->('PREPEND X: y', 'WARN', 'DUNNO'), 'PREPEND X: y', 'a header';
+    is $all->('WARN w', 'PREPEND X: y', 'OK'), 'PREPEND X: y', 'a header and OK';
+    is $all->('WARN w', 'OK'), 'OK', 'a warning and OK';
+    is $all->('WARN w'), 'WARN w', 'a warning';
+    is $all->('HOLD', 'DEFER_IF_PERMIT 4.2.0 later', 'OK'), 'DEFER_IF_PERMIT 4.2.0 later', 'a delay goes before OK';
+    is $all->('DEFER_IF_PERMIT 4.2.0 later', '554 5.7.1 no'), '554 5.7.1 no', 'and behind a refusal';
+    is $all->('DEFER_IF_REJECT 4.7.1 silent', '554 5.7.1 no'), 'DEFER 4.7.1 silent', 'a refusal that is only for now';
+    is $all->('DEFER_IF_REJECT 4.7.1 silent', 'OK'), 'OK', 'and none at all';
+
     my $shadow = 'check_shadow strict, check_shadow { check_greylist }, check_helo_access static:DUNNO';
     is $action->($shadow, %bad, sender => 'sh@none.test')->{action}, 'DUNNO', 'a shadow policy is not obeyed';
     ok $mta->log_has(qr/policyd\[\d+\]: shadow: policy=strict, did=go on, would=reject, by=reject_rbl_client, client=unknown\[192\.0\.2\.9\], from=<sh\@none\.test>, to=<ann\@ours\.test>, action=554 5\.7\.1 /,
