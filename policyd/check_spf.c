@@ -5,10 +5,13 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/mail/authres.h"
 #include "policyd/checks.h"
 #include "policyd/spf.h"
 #include "policyd/store.h"
 #include "policyd/text.h"
+
+#define ADDRESS_MAX 320 /* octets of one in a header field */
 
 static const char *const actions[] = {
 	[SPF_FAIL] = "spf_fail_action",
@@ -17,9 +20,9 @@ static const char *const actions[] = {
 	[SPF_PERMERROR] = "spf_permerror_action",
 };
 
-static struct str cache_key(struct request *r)
+static struct str cache_key(struct request *r, struct str sender)
 {
-	struct str domain = request_domain(r->sender), local = str_sub(r->sender, 0, r->sender.n - domain.n);
+	struct str domain = request_domain(sender), local = str_sub(sender, 0, sender.n - domain.n);
 	struct str lower = arena_lower(r->life, domain), helo = arena_lower(r->life, r->helo);
 
 	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(lower), STRF(helo));
@@ -49,16 +52,17 @@ static void remember(struct request *r, struct str key, const struct spf_answer 
 			s->ttl);
 }
 
-static void ask_spf(struct request *r, struct spf_answer *out)
+/* sender empty: about the HELO name. */
+static void ask_spf(struct request *r, struct str sender, struct spf_answer *out)
 {
 	struct spf_question q = {
 		.client_address = r->client_address,
 		.helo = r->helo,
-		.sender = r->sender,
+		.sender = sender,
 		.receiver = str_z(settings.myhostname),
 		.deadline = deadline_min(r->deadline, deadline_in(conf_time_ms(settings.conf, "spf_timeout"))),
 	};
-	struct str key = cache_key(r), cached;
+	struct str key = cache_key(r, sender), cached;
 
 	if (store_cache_get(r->life, key, &cached) && unpack(cached, out))
 		return;
@@ -80,7 +84,7 @@ bool spf_passes(struct request *r, struct str *domain)
 
 	if (r->sender.n == 0 || exempt(r))
 		return false;
-	ask_spf(r, &s);
+	ask_spf(r, r->sender, &s);
 	*domain = arena_lower(r->life, s.domain);
 	return s.result == SPF_PASS;
 }
@@ -92,7 +96,7 @@ static void add_value(struct buf *out, const char *key, struct str value)
 	struct buf safe = { 0 };
 	bool plain = value.n > 0;
 
-	buf_add_safe(&safe, str_sub(value, 0, 320));
+	buf_add_safe(&safe, str_sub(value, 0, ADDRESS_MAX));
 	for (size_t i = 0; i < safe.n; i++)
 		plain = plain && strchr(atom, safe.p[i]) != NULL;
 	buf_addf(out, " %s=%s", key, plain ? "" : "\"");
@@ -131,8 +135,28 @@ static void add_comment(struct buf *out, const struct request *r, const struct s
 	buf_done(&text);
 }
 
+static struct str identity_of(struct str sender)
+{
+	return sender.n > 0 ? STR("mailfrom") : STR("helo");
+}
+
+/* RFC 8601, for those who look for results there: "Authentication-Results: mx.here; spf=pass smtp.mailfrom=a@b". */
+static struct str authentication_results(struct request *r, struct str sender, const struct spf_answer *s)
+{
+	struct buf b = { 0 };
+	struct str field;
+
+	buf_addz(&b, AUTHRES ": ");
+	authres_add_value(&b, str_z(conf_str(settings.conf, "authserv_id")));
+	buf_addf(&b, "; spf=%s smtp.%s=", spf_result_name(s->result), sender.n > 0 ? "mailfrom" : "helo");
+	authres_add_address(&b, str_sub(sender.n > 0 ? sender : r->helo, 0, ADDRESS_MAX));
+	field = arena_dup(r->life, buf_str(&b));
+	buf_done(&b);
+	return field;
+}
+
 /* RFC 7208 section 9.1. */
-static struct str received_spf(struct request *r, const struct spf_answer *s)
+static struct str received_spf(struct request *r, struct str sender, const struct spf_answer *s)
 {
 	struct buf b = { 0 };
 	struct str field;
@@ -140,7 +164,7 @@ static struct str received_spf(struct request *r, const struct spf_answer *s)
 	buf_addf(&b, "Received-SPF: %s", spf_result_name(s->result));
 	add_comment(&b, r, s);
 	add_value(&b, "receiver", str_z(settings.myhostname));
-	add_value(&b, "identity", r->sender.n > 0 ? STR("mailfrom") : STR("helo"));
+	add_value(&b, "identity", identity_of(sender));
 	add_value(&b, "envelope-from", r->sender);
 	add_value(&b, "helo", r->helo);
 	add_value(&b, "client-ip", r->client_address);
@@ -153,20 +177,54 @@ static struct str received_spf(struct request *r, const struct spf_answer *s)
 	return field;
 }
 
-static void apply(const struct rule *rule, struct request *r, const struct spf_answer *s, struct verdict *v)
+static struct str action_for(struct request *r, const char *parameter, struct str sender, const struct spf_answer *s)
 {
 	struct text_var vars[] = {
 		{ "client_address", r->client_address },
 		{ "spf_domain", s->domain },
 		{ "spf_explanation", s->explanation },
-		{ "spf_identity", r->sender.n > 0 ? STR("mailfrom") : STR("helo") },
+		{ "spf_identity", identity_of(sender) },
 		{ "spf_problem", str_z(s->problem) },
 	};
 
+	return text_action(r->life, parameter, vars, sizeof vars / sizeof *vars);
+}
+
+static void apply(const struct rule *rule, struct request *r, const struct spf_answer *s, struct verdict *v)
+{
 	if (s->result == SPF_TEMPERROR && trouble_remedy(rule->check, TROUBLE_DNS) != REMEDY_OWN)
 		trouble_verdict(rule, r, TROUBLE_DNS, s->problem, v);
 	else if (actions[s->result] != NULL)
-		v->action = text_action(r->life, actions[s->result], vars, sizeof vars / sizeof *vars);
+		v->action = action_for(r, actions[s->result], r->sender, s);
+}
+
+static void tell(struct request *r, struct str sender, const struct spf_answer *s, struct verdict *v)
+{
+	struct str received = conf_bool(settings.conf, "spf_header") ? received_spf(r, sender, s) : STR_NONE;
+	struct str results = conf_bool(settings.conf, "spf_authentication_results") ? authentication_results(r, sender, s) : STR_NONE;
+
+	v->result = str_z(spf_result_name(s->result));
+	v->why = arena_printf(
+		r->life, "%s of %.*s%s%.*s", spf_result_name(s->result), STRF(s->domain), s->mechanism.n > 0 ? " by " : "", STRF(s->mechanism));
+	v->header = received.n == 0  ? results
+		    : results.n == 0 ? received
+				     : arena_printf(r->life, "%.*s\n%.*s", STRF(received), STRF(results));
+}
+
+/* With spf_helo_fail_action the HELO name is looked at whoever the sender is, and first (RFC 7208 section 2.3). True: that is the verdict. */
+static bool helo_fails(struct request *r, struct verdict *v)
+{
+	struct str wanted = str_z(conf_raw(settings.conf, "spf_helo_fail_action"));
+	struct spf_answer s;
+
+	if (r->sender.n == 0 || r->helo.n == 0 || wanted.n == 0 || str_eqiz(wanted, "none") || str_eqiz(wanted, "DUNNO"))
+		return false;
+	ask_spf(r, STR_NONE, &s);
+	if (s.result != SPF_FAIL)
+		return false;
+	v->action = action_for(r, "spf_helo_fail_action", STR_NONE, &s);
+	tell(r, STR_NONE, &s, v);
+	return true;
 }
 
 void spf_eval(const struct rule *rule, struct request *r, struct verdict *v)
@@ -177,11 +235,9 @@ void spf_eval(const struct rule *rule, struct request *r, struct verdict *v)
 		v->why = STR("exempt");
 		return;
 	}
-	ask_spf(r, &s);
+	if (helo_fails(r, v))
+		return;
+	ask_spf(r, r->sender, &s);
 	apply(rule, r, &s, v);
-	v->result = str_z(spf_result_name(s.result));
-	v->why = arena_printf(
-		r->life, "%s of %.*s%s%.*s", spf_result_name(s.result), STRF(s.domain), s.mechanism.n > 0 ? " by " : "", STRF(s.mechanism));
-	if (conf_bool(settings.conf, "spf_header"))
-		v->header = received_spf(r, &s);
+	tell(r, r->sender, &s, v);
 }

@@ -148,7 +148,17 @@ subtest 'in memory' => sub {
     is $action->('check_greylist', sender => 'new@none.test', recipient => 'now@ours.test')->{action}, 'DUNNO', 'nor does this recipient';
     $mta->stop;
 
-    ($mta, $ask) = gateway(greylist_group_by_spf => 'yes', redis_server => $redis->endpoint);
+    ($mta, $ask) = gateway(greylist_group_by_spf => 'yes', redis_server => $redis->endpoint, spf_authentication_results => 'yes',
+        spf_helo_fail_action => '550 5.7.23 $spf_identity $spf_domain');
+    my $mail = sub { return $ask->ask(restrictions => 'check_spf', @_) };
+    is $mail->(sender => 'x@provider.test', client_address => '203.0.113.9', helo_name => 'soft.test')->{header},
+        'Authentication-Results: mx.gate.test; spf=pass smtp.mailfrom=x@provider.test', 'the result in a field of its own';
+    is $mail->(sender => '', client_address => '192.0.2.99', helo_name => 'soft.test')->{header},
+        'Authentication-Results: mx.gate.test; spf=softfail smtp.helo=soft.test', 'of the HELO name, too';
+    my $helo = $mail->(sender => 'x@soft.test', client_address => '192.0.2.99', helo_name => 'good.test');
+    is $helo->{action}, '550 5.7.23 helo good.test', 'a HELO name whose SPF fails, with a sender of another domain';
+    is $helo->{header}, 'Authentication-Results: mx.gate.test; spf=fail smtp.helo=good.test', 'and what is said of it';
+
     my $grey = sub { return $ask->action(restrictions => 'check_greylist', @_) };
     like $grey->(sender => 'p@provider.test', client_address => '203.0.113.7'), qr/Greylisted/, 'a provider';
     is $redis->command('EXISTS', 'gp:grey:{spf=provider.test}:p@provider.test:ann@ours.test'), 1, 'counts as one, whatever its networks';

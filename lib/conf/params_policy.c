@@ -43,6 +43,8 @@ const struct param params_policy[] = {
 	{ "score_header", PARAM_RAW, "X-Policy-Score: $score ($score_parts)", 0, 0, "", "Field that check_score adds from prepend= on" },
 	{ "score_reject_action", PARAM_RAW, "550 5.7.1 Message refused by policy (score $score)", 0, 0, "",
 		"Action of check_score from reject= on; knows $score and $score_parts" },
+	{ "spf_authentication_results", PARAM_BOOL, "no", 0, 0, "",
+		"Add an Authentication-Results header by authserv_id with the result of SPF, too" },
 	{ "spf_exempt_clients", PARAM_STR, "$mynetworks", 0, 0, "", "Clients that are not checked" },
 	{ "spf_fail_action", PARAM_RAW,
 		"550 5.7.23 SPF check failed: $spf_domain does not let $client_address send its mail"
@@ -50,6 +52,8 @@ const struct param params_policy[] = {
 		0, 0, "", "What SPF fail leads to; knows $client_address $spf_domain $spf_explanation $spf_identity $spf_problem" },
 	{ "spf_header", PARAM_BOOL, "yes", 0, 0, "", "Add a Received-SPF header" },
 	{ "spf_helo_check", PARAM_BOOL, "yes", 0, 0, "", "Check the HELO name of null senders" },
+	{ "spf_helo_fail_action", PARAM_RAW, "DUNNO", 0, 0, "",
+		"What SPF fail of the HELO name leads to, whoever the sender is; other than DUNNO: it is always checked" },
 	{ "spf_permerror_action", PARAM_RAW, "DUNNO", 0, 0, "", "What a broken SPF record leads to" },
 	{ "spf_softfail_action", PARAM_RAW, "DUNNO", 0, 0, "", "What SPF softfail leads to" },
 	{ "spf_temperror_action", PARAM_RAW, "DEFER_IF_PERMIT 4.4.3 SPF check of $spf_domain: temporary DNS failure", 0, 0, "",
