@@ -8,6 +8,7 @@
 #include "lib/base/log.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
+#include "lib/base/metrics.h"
 #include "lib/net/dns.h"
 #include "policyd/store.h"
 
@@ -20,6 +21,7 @@ struct rbl_list {
 	int64_t alone_until; /* monotonic ms; 0: it is asked */
 	int64_t test_at; /* when its test points are due */
 	bool broken; /* lists what no list may list */
+	bool unused; /* as metrics know */
 	bool testing, hollow; /* hollow: misses its test entry, which was told */
 };
 
@@ -45,6 +47,19 @@ static int64_t question_deadline(const struct request *r)
 	return deadline_min(r->deadline, deadline_in(conf_time_ms(settings.conf, "rbl_timeout")));
 }
 
+static void tell_metrics(struct rbl_list *l, struct str domain)
+{
+	bool unused = l->broken || l->failures >= conf_int(settings.conf, "rbl_failure_limit");
+	struct buf name = { 0 };
+
+	if (unused == l->unused)
+		return;
+	l->unused = unused;
+	buf_add(&name, domain);
+	metric_move(METRIC_DNS_LISTS_UNUSED, unused ? 1 : -1, buf_z(&name));
+	buf_done(&name);
+}
+
 /* ---- does it answer? ---- */
 
 static void no_answer(struct rbl_list *l, struct str domain, const char *why)
@@ -54,6 +69,7 @@ static void no_answer(struct rbl_list *l, struct str domain, const char *why)
 	if (l->failures == conf_int(settings.conf, "rbl_failure_limit"))
 		log_warn("DNS list %.*s does not answer (%s); going on without it", STRF(domain), why);
 	l->alone_until = deadline_in(conf_time_ms(settings.conf, "rbl_retry_time"));
+	tell_metrics(l, domain);
 }
 
 static void an_answer(struct rbl_list *l, struct str domain)
@@ -62,6 +78,7 @@ static void an_answer(struct rbl_list *l, struct str domain)
 		log_info("DNS list %.*s answers again", STRF(domain));
 	l->failures = 0;
 	l->alone_until = 0;
+	tell_metrics(l, domain);
 }
 
 /* Left alone? When its time is over, one question finds out. */
@@ -99,6 +116,7 @@ static void test_list(struct request *r, struct rbl_list *l, struct str domain, 
 		return; /* due again with the next listing */
 	l->test_at = deadline_in(conf_time_ms(settings.conf, "rbl_test_interval"));
 	l->broken = bad == DNS_OK;
+	tell_metrics(l, domain);
 	if (l->broken && !was_broken)
 		log_warn("DNS list %.*s lists %s, and so everybody: it is not used", STRF(domain), by_name ? "\"invalid\"" : "127.0.0.1");
 	else if (was_broken && !l->broken)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/log.h"
+#include "lib/base/metrics.h"
 #include "lib/net/fiber.h"
 #include "policyd/text.h"
 
@@ -58,7 +59,10 @@ static void report(const struct trial *t, const struct outcome *out)
 	struct request *r = t->request;
 	const char *did = text_action_kind(t->did), *would = text_action_kind(out->verdict.action);
 	const char *by = out->by == NULL ? "nothing" : out->by->name;
+	const char *policy = arena_z(r->life, t->shadow->name);
 
+	if (r->trace == NULL)
+		metric_count(METRIC_SHADOW, policy, did, would);
 	if (r->trace != NULL)
 		request_trace(r, "shadow %.*s: would %s by %s: %.*s", STRF(t->shadow->name), would, by, STRF(out->verdict.action));
 	else if (strcmp(did, would) != 0)
