@@ -46,7 +46,11 @@ extern const struct check checks[];
 extern const size_t check_count;
 const struct check *check_find(struct str name); /* NULL: not one of policyd's */
 
+void checks_print(void); /* print.c: the registry on standard output */
+
 /* trouble.c */
+const char *trouble_name(enum trouble what);
+const char *remedy_name(enum remedy remedy);
 int trouble_prepare(const char *actions, struct err *e); /* policyd_trouble_actions */
 enum remedy trouble_remedy(const struct check *c, enum trouble what);
 /* The verdict for this trouble; LOCAL and OWN are the check's to handle before. why: static or in the request. */

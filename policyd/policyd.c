@@ -9,11 +9,13 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/base/log.h"
 #include "lib/service/service.h"
+#include "policyd/checks.h"
 #include "policyd/ruleset.h"
 #include "policyd/store.h"
 
@@ -135,5 +137,9 @@ int main(int argc, char **argv)
 		.flags = SERVICE_DNS,
 	};
 
+	if (argc == 2 && strcmp(argv[1], "-l") == 0) {
+		checks_print();
+		return 0;
+	}
 	return service_main(argc, argv, &policyd);
 }

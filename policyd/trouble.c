@@ -14,6 +14,16 @@ static const char *const remedy_names[] = {
 	[REMEDY_LOCAL] = "local",
 };
 
+const char *trouble_name(enum trouble what)
+{
+	return trouble_names[what];
+}
+
+const char *remedy_name(enum remedy remedy)
+{
+	return remedy == REMEDY_OWN ? "its own" : remedy_names[remedy];
+}
+
 /* By check, as the table is; made when the process starts. NULL: the rows hold. */
 static enum remedy (*remedies)[TROUBLES];
 

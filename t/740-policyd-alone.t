@@ -38,6 +38,13 @@ subtest 'no file at all' => sub {
     is $?, 0, 'and leaves when told to';
 };
 
+subtest 'policyd -l' => sub {
+    my $text = `$program -l`;
+    like $text, qr/^check_greylist\n    needs: client sender recipient\n    cached by: .*\n    longest time: \$redis_timeout_ms\n    without an answer: redis=skip\n/m,
+        'what a check needs and does';
+    like $text, qr/^reject_rbl_client ARGUMENT\n.*\n.*\n    longest time: \$rbl_timeout\n    without an answer: timeout=skip dns=skip\n    runs at once/m, 'another one';
+};
+
 subtest 'policyd -n' => sub {
     settings('policyd_restrictions = check_spf, check_nonsense', 'check_spf_timeout = 3s', 'greylist_delay = soon');
     my ($code, $text) = check();
