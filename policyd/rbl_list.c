@@ -167,11 +167,20 @@ static void remember(struct request *r, struct str key, const struct rbl_answer 
 	buf_done(&text);
 }
 
-static void take_addresses(const struct dns_answer *from, struct rbl_answer *out)
+/* Listings are in 127/8 (RFC 5782 section 2.1). Elsewhere a domain's new owner answers everything; 127.255/16 is how lists say that they do
+ * not serve this resolver. */
+static bool is_listing(struct str address)
+{
+	return address.n == 4 && (unsigned char)address.p[0] == 127 && (unsigned char)address.p[1] != 255;
+}
+
+/* False: it is an answer, but no listing. */
+static bool take_addresses(const struct dns_answer *from, struct rbl_answer *out)
 {
 	for (size_t i = 0; i < from->count && out->count < RBL_ADDRESSES_MAX; i++)
-		if (from->records[i].data.n == 4)
+		if (is_listing(from->records[i].data))
 			memcpy(out->addresses[out->count++], from->records[i].data.p, 4);
+	return out->count > 0 || from->count == 0;
 }
 
 static struct str reason_for(struct request *r, struct str name)
@@ -192,14 +201,16 @@ static void ask_list(struct request *r, struct rbl_list *l, struct str domain, s
 	if (out->failed)
 		return;
 	dns_ask(r->life, name, DNS_A, question_deadline(r), &answer);
-	if (answer.result == DNS_TEMPFAIL) {
-		out->failed = true;
+	if (answer.result == DNS_TEMPFAIL)
 		out->why = answer.why;
-		no_answer(l, domain, answer.why);
+	else if (!take_addresses(&answer, out))
+		out->why = "it answers with an error code or addresses that are no listings";
+	if (answer.result == DNS_TEMPFAIL || (answer.count > 0 && out->count == 0)) {
+		out->failed = true;
+		no_answer(l, domain, out->why);
 		return;
 	}
 	an_answer(l, domain);
-	take_addresses(&answer, out);
 	if (out->count > 0)
 		out->reason = reason_for(r, name);
 	remember(r, arena_printf(r->life, "rbl:%.*s", STRF(name)), out, answer.ttl);

@@ -1,5 +1,5 @@
 /* policyd/rbl_list.h - questions to DNS lists: cached, and with an eye on the health of each list. A list that stops answering is left
- * alone for a while; one that lists 127.0.0.1 (RFC 5782 section 5) lists everybody and is not believed. Both are reported once.
+ * alone for a while, and so is one that answers with error codes (127.255/16) or addresses outside of 127/8; one that lists 127.0.0.1 (RFC 5782 section 5) lists everybody and is not believed. Both are reported once.
  */
 #ifndef GATEPOST_POLICYD_RBL_LIST_H
 #define GATEPOST_POLICYD_RBL_LIST_H

@@ -28,6 +28,10 @@ my $dns = Gatepost::DNS->new(
     map({ ("$_.wild.test" => \%listed) } qw(9.2.0.192 1.0.0.127 2.0.0.127)),
     '9.2.0.192.hollow.test' => \%listed,
     '9.2.0.192.gone.test'   => { A => 'SERVFAIL' },
+    '9.2.0.192.error.test'  => { A => ['127.255.255.254'] },
+    '9.2.0.192.sold.test'   => { A => [ '192.0.2.80', '127.0.0.2' ] },
+    '2.0.0.127.sold.test'   => { A => ['192.0.2.80'] },
+    '9.2.0.192.parked.test' => { A => ['192.0.2.80'] },
     '2.0.0.127.v6.test'     => \%listed,
     '1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.v6.test' => \%listed,
 );
@@ -143,6 +147,12 @@ subtest 'in memory' => sub {
     like $action->('reject_rhsbl_sender rhs.test', sender => 'x@spam.test')->{action}, qr/^554/, 'a list of names';
     is $action->('reject_rbl_client gone.test', %bad)->{action}, 'DEFER_IF_PERMIT 4.3.0 Temporary lookup failure', "no answer, $_" for 1 .. 4;
     ok $mta->log_has(qr/warning: DNS list gone\.test does not answer \(.*\); going on without it/, times => 1), 'the list is dropped, and reported';
+
+    my $failed = 'DEFER_IF_PERMIT 4.3.0 Temporary lookup failure';
+    is $action->('reject_rbl_client error.test', %bad)->{action}, $failed, "an error code is no listing, $_" for 1 .. 3;
+    ok $mta->log_has(qr/warning: DNS list error\.test does not answer \(it answers with an error code.*\)/, times => 1), 'and is reported';
+    is $action->('reject_rbl_client parked.test', %bad)->{action}, $failed, 'nor is an address of anybody';
+    like $action->('reject_rbl_client sold.test', %bad)->{action}, qr/^554/, 'beside which a listing counts';
 
     is $action->('check_greylist', sender => 'new@good.test')->{action}, 'DUNNO', 'a known good domain does not wait';
     is $action->('check_greylist', sender => 'new@none.test', recipient => 'now@ours.test')->{action}, 'DUNNO', 'nor does this recipient';
