@@ -24,7 +24,7 @@ my $aliases = <<"EOT";
 postmaster: $user
 box:     $dir/open/box/
 mbox:    $dir/open/mbox
-cmd:     "|cat >$dir/open/cmd; echo \$RECIPIENT \$EXTENSION >$dir/open/env"
+cmd:     "|cat >$dir/open/cmd; echo \$RECIPIENT \$EXTENSION \$USER\$HOME >$dir/open/env"
 bar:     |"cat >$dir/open/bar; echo took it"
 two:     box, mbox
 deep:    two, nobody-at-all
@@ -128,7 +128,7 @@ check('mbox@local.test', qr/status=sent \(delivered to file: \Q$dir\E\/open\/mbo
 like(slurp("$dir/open/mbox"), qr/\AFrom sender\@client\.test  \w{3} \w{3} .*\n>From here\n\.dot\n\n\z/s, 'mbox form');
 
 check('cmd+ext@local.test', qr/status=sent \(delivered to command: cat >/, 'command of an alias');
-is(slurp("$dir/open/env"), "cmd+ext\@local.test ext\n", 'environment');
+is(slurp("$dir/open/env"), "cmd+ext\@local.test ext cmd\n", 'environment: of the recipient, and nobody\'s home');
 is((stat "$dir/open/cmd")[4], $root ? (getpwnam 'nobody')[2] : $>, 'runs as default_privs, or as ourselves');
 check('bar@local.test', qr/status=sent \(delivered to command: cat >\Q$dir\E\/open\/bar; echo took it\)/, 'command with quotes behind the bar');
 like(slurp("$dir/open/bar"), qr/^From here$/m, 'ran');

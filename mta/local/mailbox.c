@@ -121,10 +121,12 @@ static const char *const *make_environment(struct job *j, const struct origin *o
 
 	environment_init(&env, j->a);
 	environment_export(&env, cfg.export);
-	environment_set(&env, "HOME", str_z(user->home));
-	environment_set(&env, "LOGNAME", str_z(user->name));
-	environment_set(&env, "USER", str_z(user->name));
-	environment_set(&env, "SHELL", str_z(user->shell[0] != '\0' ? user->shell : "/bin/sh"));
+	if (strcmp(user->name, cfg.default_privs) != 0) { /* else the home of nobody in particular */
+		environment_set(&env, "HOME", str_z(user->home));
+		environment_set(&env, "SHELL", str_z(user->shell[0] != '\0' ? user->shell : "/bin/sh"));
+	}
+	environment_set(&env, "LOGNAME", filter_text(j->a, n->base, cfg.command_filter));
+	environment_set(&env, "USER", filter_text(j->a, n->base, cfg.command_filter));
 	environment_set(&env, "DOMAIN", filter_text(j->a, n->domain, cfg.command_filter));
 	environment_set(&env, "LOCAL", filter_text(j->a, n->full, cfg.command_filter));
 	if (n->ext.n > 0)
