@@ -34,6 +34,7 @@ my %chains = (
     local    => $unix->endpoint =~ s/^unix/local/r,
     inet6    => $v6 ? $v6->endpoint : 'DISABLE',
     none     => 'DISABLE',
+    broken   => 'inet:127.0.0.1:25, nonsense',
 );
 my %address = do { my $n = 10; map { $_ => '192.0.2.' . ++$n } sort keys %chains };
 
@@ -158,6 +159,8 @@ subtest 'kinds of sockets' => sub {
     like letter($_, "socket-$_"), qr/^250 /, $_ for qw(unix local none);
     is arrived("socket-$_"), 'X-A: unix', "$_: asked" for qw(unix local);
     is arrived('socket-none'), '', 'DISABLE: nobody asked';
+    like letter('broken', 'broken'), qr/^451 4\.3\.5 /, 'a list that makes no sense: mail is put off';
+    ok $mta->log_has(qr/warning: smtpd_milter_maps: 192\.0\.2\.\d+: bad milter endpoint "nonsense"/), 'and the log says why';
     SKIP: {
         skip 'no IPv6 here', 2 unless $v6;
         $v6->script(on => { E => add('X-A', 'six') . packet('c') });

@@ -305,20 +305,33 @@ static int obey(struct session *s, const struct milter_answer *a)
 
 /* ---- events ---- */
 
+/* Nobody passes unseen because we cannot tell who is to look. */
+static const struct milter_chain *no_chain(struct session *s, const struct err *e)
+{
+	log_warn("smtpd_milter_maps: %.*s: %s", STRF(s->client.addr), e->text);
+	s->milter_refusal = (struct reply){ CODE(451, 4, 3, 5), STR("Server configuration problem - try again later") };
+	return NULL;
+}
+
+/* The filters for this client. NULL: that cannot be told, and its mail is put off. */
 static const struct milter_chain *chain_for(struct session *s)
 {
 	struct buf list = { 0 };
 	struct err e = ERR_INIT;
 	const struct milter_chain *chain = &cf.milters;
+	enum table_answer found;
 
 	if (cf.milter_maps.count == 0 || (cf.override & OVERRIDE_NO_MILTERS))
 		return chain;
-	if (tables_lookup(&cf.milter_maps, s->client.addr, &list, &e) == TABLE_FOUND) {
+	found = tables_lookup(&cf.milter_maps, s->client.addr, &list, &e);
+	if (found == TABLE_FAILED) {
+		chain = no_chain(s, &e);
+	} else if (found == TABLE_FOUND) {
 		chain = &s->own_milters;
 		s->own_milters = (struct milter_chain){ NULL, 0 };
 		if (!str_eqiz(buf_str(&list), "DISABLE") &&
 			settings_milter_chain(s->life, arena_z(s->life, buf_str(&list)), &s->own_milters, &e) < 0)
-			log_warn("smtpd_milter_maps: %s", e.text);
+			chain = no_chain(s, &e);
 	}
 	buf_done(&list);
 	return chain;
@@ -332,7 +345,7 @@ void session_milter_connect(struct session *s)
 	struct str name = c->name;
 	uint64_t port = 0;
 
-	if (chain->count == 0 || s->early_refusal.code.smtp != 0)
+	if (chain == NULL || chain->count == 0 || s->early_refusal.code.smtp != 0)
 		return;
 	s->milters = milter_session_new(s->life, chain, &cf.milter_macros, macro_value, s);
 	if (c->name_status != NAME_OK)
