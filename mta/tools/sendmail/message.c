@@ -171,16 +171,28 @@ static void add_from(struct header *h, const struct request *r, struct arena *a)
 
 /* ---- the whole ---- */
 
+uint64_t message_max(uint64_t limit)
+{
+	return limit > 0 && limit < MEMORY_MAX ? limit : MEMORY_MAX;
+}
+
 void message_read(struct message *m, const struct request *r, struct arena *a, uint64_t max)
 {
-	struct header h;
 	struct buf input = { 0 };
+
+	read_lines(&input, r, message_max(max));
+	message_make(m, r, a, buf_str(&input));
+	buf_done(&input);
+}
+
+void message_make(struct message *m, const struct request *r, struct arena *a, struct str input)
+{
+	struct header h;
 	bool missing_blank = false;
 	size_t body_at;
 
-	read_lines(&input, r, max > 0 && max < MEMORY_MAX ? max : MEMORY_MAX);
 	header_init(&h, a);
-	body_at = header_parse(&h, buf_str(&input), &missing_blank);
+	body_at = header_parse(&h, input, &missing_blank);
 	for (size_t i = 0; i < r->recipient_count; i++)
 		add_recipients(m, a, str_z(r->recipients[i]));
 	if (r->from_header) {
@@ -193,6 +205,5 @@ void message_read(struct message *m, const struct request *r, struct arena *a, u
 	header_print(&h, &m->content);
 	buf_add(&m->content, STR("\r\n"));
 	m->header_size = m->content.n;
-	buf_add(&m->content, str_skip(buf_str(&input), body_at));
-	buf_done(&input);
+	buf_add(&m->content, str_skip(input, body_at));
 }

@@ -42,7 +42,7 @@ static void set_mode(struct request *r, const char *letters)
 		r->mode = MODE_START;
 		break;
 	case 's':
-		refuse(r, "-bs");
+		r->mode = MODE_DIALOGUE;
 		break;
 	case 'v':
 		refuse(r, "-bv");
@@ -161,6 +161,7 @@ void options_read(struct request *r, int argc, char **argv)
 	const char *dir = secure_getenv("MAIL_CONFIG");
 	int option;
 
+	r->full_name = secure_getenv("NAME");
 	if (dir != NULL) {
 		r->conf_dir = dir;
 		r->conf_dir_given = true;

@@ -93,10 +93,16 @@ static void send_mail(struct request *r, const struct conf *c, struct arena *a)
 
 	choose_delimiters(r, c);
 	check_permission(c, r->login);
-	if (r->recipient_count == 0 && !r->from_header)
+	if (r->recipient_count == 0 && !r->from_header && r->mode == MODE_MAIL)
 		fatal(EX_USAGE, "Recipient addresses must be specified on the command line or via the -t option");
 	if (chdir(conf_str(c, "queue_directory")) < 0)
 		fatal(EX_TEMPFAIL, "%s: %s", conf_str(c, "queue_directory"), strerror(errno));
+	if (r->mode == MODE_DIALOGUE) {
+		r->recipient_count = 0;
+		r->from_header = false;
+		run_dialogue(r, c, message_max((uint64_t)conf_size(c, "message_size_limit")));
+		return;
+	}
 	message_read(&m, r, a, (uint64_t)conf_size(c, "message_size_limit"));
 	submit(&m, r);
 	buf_done(&m.content);
@@ -128,6 +134,7 @@ int main(int argc, char **argv)
 		fatal(EX_UNAVAILABLE, "option %s is not supported", r.refused);
 	case MODE_ALIASES:
 		run_aliases(&r);
+	case MODE_DIALOGUE:
 	case MODE_MAIL:
 		break;
 	}

@@ -8,7 +8,7 @@
 #include "lib/base/arena.h"
 #include "lib/conf/conf.h"
 
-enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_START, MODE_REFUSED };
+enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_START, MODE_DIALOGUE, MODE_REFUSED };
 
 struct request { /* what the command line asks for */
 	enum mode mode;
@@ -43,7 +43,14 @@ void fatal(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 void options_read(struct request *r, int argc, char **argv);
 
 /* message.c: read standard input, complete the header, find the recipients. max: octets, 0: no limit. */
+uint64_t message_max(uint64_t limit); /* octets that are taken at all */
 void message_read(struct message *m, const struct request *r, struct arena *a, uint64_t max);
+
+/* The same for a message that was read already: input has CRLF lines. m may have recipients. */
+void message_make(struct message *m, const struct request *r, struct arena *a, struct str input);
+
+/* dialogue.c: -bs. Working directory = queue. */
+void run_dialogue(struct request *r, const struct conf *c, uint64_t size_max);
 
 /* submit.c: write it to maildrop/ of the queue (the working directory) and tell pickup. Returns when it is on disk. */
 void submit(const struct message *m, const struct request *r);
