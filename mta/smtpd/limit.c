@@ -1,10 +1,9 @@
 /* mta/smtpd/limit.c - counts clients' connections and events over all workers of the service, and says when it is enough. */
 #include "mta/smtpd/limit.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -32,7 +31,7 @@ struct entry {
 };
 
 struct part { /* written by one worker, read by all */
-	_Atomic int pid;
+	_Atomic bool used; /* by somebody, at some time */
 	_Atomic uint32_t sessions;
 	struct entry entries[CLIENTS];
 };
@@ -45,24 +44,35 @@ struct shared {
 
 static struct shared *shared;
 static struct part *mine;
+static int lock_fd = -1; /* the shared file */
 static const char *service_label;
 static int64_t alone_full_at; /* without shared counters */
 
 /* ---- the shared file ---- */
 
-static bool alive(int pid)
+/* A worker holds the lock on the byte that has its part's number for as long as it lives: numbers of processes are used again. */
+static bool lock(struct flock *l, const struct part *p, int command)
 {
-	return pid > 0 && (kill(pid, 0) == 0 || errno == EPERM);
+	*l = (struct flock){ .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = p - shared->parts, .l_len = 1 };
+	return fcntl(lock_fd, command, l) == 0;
+}
+
+static bool alive(const struct part *p)
+{
+	struct flock l;
+
+	return p == mine || (lock(&l, p, F_OFD_GETLK) && l.l_type != F_UNLCK);
 }
 
 static bool claim(struct part *p)
 {
-	int old = atomic_load(&p->pid);
+	struct flock l;
 
-	if (alive(old) || !atomic_compare_exchange_strong(&p->pid, &old, (int)getpid()))
+	if (!lock(&l, p, F_OFD_SETLK))
 		return false;
 	p->sessions = 0;
 	memset(p->entries, 0, sizeof p->entries);
+	p->used = true;
 	return true;
 }
 
@@ -70,16 +80,13 @@ static struct shared *map_file(const char *service)
 {
 	struct buf path = { 0 };
 	struct shared *map = NULL;
-	int fd;
 
 	buf_addz(&path, "pid/limits.");
 	for (const char *z = service; *z != '\0'; z++)
 		buf_addc(&path, (*z >= '0' && *z <= '9') || (*z >= 'a' && *z <= 'z') || (*z >= 'A' && *z <= 'Z') ? *z : '_');
-	fd = open(buf_z(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd >= 0 && ftruncate(fd, sizeof *map) == 0)
-		map = mmap(NULL, sizeof *map, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (fd >= 0)
-		close(fd);
+	lock_fd = open(buf_z(&path), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock_fd >= 0 && ftruncate(lock_fd, sizeof *map) == 0)
+		map = mmap(NULL, sizeof *map, PROT_READ | PROT_WRITE, MAP_SHARED, lock_fd, 0);
 	buf_done(&path);
 	return map == MAP_FAILED ? NULL : map;
 }
@@ -176,9 +183,9 @@ static uint64_t sum(uint64_t key, enum event what, bool connections, bool living
 
 	for (size_t i = 0; i < (shared != NULL ? PARTS : 1); i++) {
 		struct part *p = shared != NULL ? &shared->parts[i] : mine;
-		struct entry *e = p->pid != 0 || shared == NULL ? entry_find(p, key) : NULL;
+		struct entry *e = p->used || shared == NULL ? entry_find(p, key) : NULL;
 
-		if (e == NULL || (living && p != mine && !alive(p->pid)))
+		if (e == NULL || (living && !alive(p)))
 			continue;
 		if (connections)
 			n += e->connections;
@@ -211,7 +218,7 @@ static unsigned sessions(bool living)
 	for (size_t i = 0; i < PARTS; i++) {
 		struct part *p = &shared->parts[i];
 
-		if (p == mine || (p->sessions > 0 && (!living || alive(p->pid))))
+		if (p == mine || (p->sessions > 0 && (!living || alive(p))))
 			n += p->sessions;
 	}
 	return n;
@@ -232,9 +239,9 @@ void limit_note_full(void)
 
 int64_t limit_full_ago(void)
 {
-	int64_t at = shared != NULL ? shared->full_at : alone_full_at;
+	int64_t at = shared != NULL ? shared->full_at : alone_full_at, now = clock_mono_ms();
 
-	return at != 0 ? clock_mono_ms() - at : INT64_MAX;
+	return at != 0 && at <= now ? now - at : INT64_MAX; /* the file may be older than the machine's clock */
 }
 
 void limit_want_room(void)
@@ -245,7 +252,9 @@ void limit_want_room(void)
 
 bool limit_room_wanted(int64_t within_ms)
 {
-	return shared != NULL && shared->wanted_at != 0 && clock_mono_ms() - shared->wanted_at <= within_ms;
+	int64_t at = shared != NULL ? shared->wanted_at : 0, now = clock_mono_ms();
+
+	return at != 0 && at <= now && now - at <= within_ms;
 }
 
 /* ---- the limits ---- */
@@ -311,11 +320,10 @@ bool limit_connect(struct session *s)
 	if (limit > 0) {
 		key = limit_client_key(s);
 		e = entry_for(key);
-		if (e != NULL) {
+		s->limit_key = key;
+		s->limits_counted = e != NULL;
+		if (e != NULL)
 			e->connections++;
-			s->limits_counted = true;
-			s->limit_key = key;
-		}
 		if (exceeded(s, "Connection concurrency", larger(total(key, EVENT_CONNECT, true, limit), fleet_connect(key, &s->fleet_number)), limit))
 			return false;
 	}
@@ -333,8 +341,8 @@ void limit_disconnect(struct session *s)
 
 	if (e != NULL && e->connections > 0)
 		e->connections--;
-	if (s->limits_counted)
-		fleet_disconnect(s->limit_key, s->fleet_number);
+	fleet_disconnect(s->limit_key, s->fleet_number);
+	s->fleet_number = 0;
 	s->limits_counted = false;
 }
 

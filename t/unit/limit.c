@@ -29,6 +29,7 @@ static pid_t worker(struct arena *a, const char *addr, int *go)
 	if (pid == 0) {
 		limit_init("test");
 		limit_connect(client(a, addr));
+		limit_session_count(1);
 		if (write(up[1], "r", 1) != 1 || read(down[0], &byte, 1) != 1)
 			_exit(1);
 		_exit(0);
@@ -63,6 +64,25 @@ static void connections(struct arena *a)
 	ok(limit_connect(two), "the connections of the dead do not count");
 	limit_disconnect(two);
 	limit_disconnect(one);
+}
+
+/* Sessions of all workers against the service's limit. */
+static void sessions(struct arena *a)
+{
+	int go = -1, status;
+	pid_t pid;
+
+	limit_session_count(2);
+	ok(limit_full(2) && !limit_full(3), "two sessions");
+	pid = worker(a, "192.0.2.1", &go);
+	ok(limit_full(3) && !limit_full(4), "and one in another worker");
+	ok(write(go, "q", 1) == 1 && waitpid(pid, &status, 0) == pid, "which dies without a word");
+	ok(!limit_full(3), "what it left behind does not count");
+	limit_session_count(-2);
+	ok(!limit_full(1) && limit_full_ago() == INT64_MAX, "none, and never full");
+	limit_note_full();
+	limit_want_room();
+	ok(limit_full_ago() < 60000 && limit_room_wanted(60000), "full, and somebody waits");
 }
 
 static void rates(struct arena *a)
@@ -103,6 +123,7 @@ int main(void)
 	cf.rate_unit_ms = 60000;
 	limit_init("test");
 	connections(a);
+	sessions(a);
 	rates(a);
 	crowd(a);
 	ok(unlink("pid/limits.test") == 0 && rmdir("pid") == 0 && rmdir(dir) == 0, "one file, named after the service");
