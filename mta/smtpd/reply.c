@@ -11,6 +11,7 @@
 #include "lib/net/story.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/transcript.h"
 
 #define REPLY_TEXT_MAX 510 /* octets of one line of reply text, RFC 5321 section 4.5.3.1.5 */
 
@@ -163,6 +164,7 @@ static int send_reply(struct session *s, struct code code, struct str text)
 	if (refused && cf.reply_token)
 		text = arena_printf(session_scratch(s), "%.*s [%s]", STRF(text), s->sid);
 	reply_format(&out, code, text, wants_footer ? footer_for(s, code, text, &footer) : STR_NONE);
+	transcript_reply(s, code, buf_str(&out));
 	if (!s->closed && stream_write(s->io, buf_str(&out), session_deadline(s)) < 0)
 		s->closed = true;
 	if (story_wanted())

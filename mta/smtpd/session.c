@@ -21,6 +21,7 @@
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/proxy.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/transcript.h"
 #include "mta/smtpd/story.h"
 
 #define DNS_PATIENCE_MS 30000
@@ -345,6 +346,7 @@ static void run_line(struct session *s, struct str line)
 	int which, rc;
 
 	line = filter_line(s, line);
+	transcript_command(s, line);
 	if (cf.smtputf8 && !utf8_valid(line)) {
 		s->errors++;
 		session_reply(s, CODE_BAD_SYNTAX, "Error: bad UTF-8 syntax");
@@ -579,7 +581,9 @@ void session_run(struct stream *io, const struct sock_addr *peer)
 		stream_finish(io, deadline_in(cf.timeout_ms));
 	metric_move(METRIC_SMTPD_SESSIONS, -1, NULL);
 	metric_observe(METRIC_SMTPD_SESSION_SECONDS, (uint64_t)(clock_mono_us() - began_us), NULL, NULL);
+	transcript_send(s);
 	buf_done(&s->line);
+	buf_done(&s->said);
 	arena_free(s->scratch);
 	arena_free(s->mail);
 	arena_free(life);

@@ -108,6 +108,9 @@ struct session {
 	struct arena *life, *mail, *scratch;
 	struct stream *io;
 	struct buf line; /* the command being run */
+	struct buf said; /* the last lines of the dialogue, where they may have to be reported */
+	size_t said_lines;
+	unsigned trouble; /* settings.notify classes that were met */
 	struct client client;
 	struct sock_addr peer, local;
 	struct str server_addr, server_port;

@@ -4,6 +4,7 @@
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
 #include "lib/service/service.h"
+#include "mta/smtpd/transcript.h"
 
 struct settings cf;
 
@@ -204,6 +205,7 @@ void settings_load(const struct conf *c)
 	cf.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "smtpd_discard_ehlo_keywords")));
 	cf.override = bits_parse(override_words, sizeof override_words / sizeof *override_words, overrides,
 		"receive_override_options word");
+	cf.notify = transcript_classes(str_z(conf_str(c, "notify_classes")));
 	cf.bare_newline = bare_newline_parse(conf_str(c, "smtpd_forbid_bare_newline"));
 	open_lists(c);
 	settings_load_tls(c);
