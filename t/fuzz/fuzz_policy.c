@@ -1,7 +1,7 @@
 /* t/fuzz/fuzz_policy.c - attribute lines of policy requests, and restriction arguments that are text. */
+#include "lib/mail/dnsbl.h"
 #include "lib/proto/policy.h"
 #include "policyd/access_keys.h"
-#include "policyd/dnsbl.h"
 #include "t/fuzz/fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
