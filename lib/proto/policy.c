@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/mem.h"
 
+#define USUAL_SIZE 1000 /* octets of a request */
 #define LINES_MAX 1000 /* lines of one request or answer; what is beyond POLICY_ATTRS_MAX is read and ignored */
 
 static struct str clean_value(struct str value, struct buf *room)
@@ -42,12 +43,15 @@ static void print_attrs(const struct policy_request *r, struct buf *out)
 {
 	struct buf clean = { 0 };
 
+	buf_reserve(out, USUAL_SIZE);
 	for (size_t i = 0; i < r->count; i++) {
-		struct str value;
+		struct str name = r->attrs[i].name;
 
 		buf_clear(&clean);
-		value = str_sub(clean_value(r->attrs[i].value, &clean), 0, POLICY_LINE_MAX - 1 - r->attrs[i].name.n - 1);
-		buf_addf(out, "%.*s=%.*s\n", STRF(r->attrs[i].name), STRF(value));
+		buf_add(out, name);
+		buf_addc(out, '=');
+		buf_add(out, str_sub(clean_value(r->attrs[i].value, &clean), 0, POLICY_LINE_MAX - 1 - name.n - 1));
+		buf_addc(out, '\n');
 	}
 	buf_addc(out, '\n');
 	buf_done(&clean);

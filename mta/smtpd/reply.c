@@ -1,6 +1,5 @@
 /* mta/smtpd/reply.c - what the client is told: reply lines with enhanced codes, the reject footer, the price of errors. */
 #include <stdarg.h>
-#include <stdio.h>
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -132,13 +131,12 @@ static void slow_down(struct session *s)
 	fiber_sleep(cf.error_sleep_ms);
 }
 
-static void count_refusal(const struct session *s, struct code code)
+static void count_refusal(struct session *s, struct code code)
 {
-	char smtp[8], dsn[16];
+	struct arena *a = session_scratch(s);
 
-	snprintf(smtp, sizeof smtp, "%d", code.smtp);
-	snprintf(dsn, sizeof dsn, "%u.%u.%u", (unsigned)code.c, (unsigned)code.s, (unsigned)code.d);
-	metric_count(METRIC_SMTPD_REFUSALS, s->where, smtp, dsn);
+	metric_count(METRIC_SMTPD_REFUSALS, s->where, arena_printf(a, "%d", code.smtp).p,
+		arena_printf(a, "%u.%u.%u", (unsigned)code.c, (unsigned)code.s, (unsigned)code.d).p);
 }
 
 /* The safety net: nobody gives up on a message because of what we say while soft_bounce is on. */
