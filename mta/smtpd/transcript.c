@@ -15,12 +15,13 @@
 #define KEPT_MAX 16384 /* octets of a session */
 #define LINE_KEPT 512
 
-enum { NOTIFY_POLICY = 1, NOTIFY_PROTOCOL = 2, NOTIFY_RESOURCE = 4, NOTIFY_SOFTWARE = 8 };
+enum { NOTIFY_POLICY = 1, NOTIFY_PROTOCOL = 2, NOTIFY_RESOURCE = 4, NOTIFY_SOFTWARE = 8, NOTIFY_DATA = 16 };
 
 static const struct {
 	const char *word;
 	unsigned bit;
 } classes[] = {
+	{ "data", NOTIFY_DATA },
 	{ "policy", NOTIFY_POLICY },
 	{ "protocol", NOTIFY_PROTOCOL },
 	{ "resource", NOTIFY_RESOURCE },
@@ -38,13 +39,31 @@ unsigned transcript_classes(struct str notify_classes)
 	return bits;
 }
 
+/* "x.3.z", our own state. Tables and services that cannot be asked (4.3.0) are "data", as in Postfix: an outage is no reason for a mail from
+ * every session. */
+static unsigned system_class(unsigned short detail)
+{
+	switch (detail) {
+	case 1: /* no room */
+		return NOTIFY_RESOURCE;
+	case 2: /* leaving */
+		return 0;
+	case 4: /* too big */
+		return NOTIFY_POLICY;
+	case 5: /* configuration */
+		return NOTIFY_SOFTWARE;
+	default:
+		return NOTIFY_DATA;
+	}
+}
+
 /* By what RFC 3463 says a code is about. Addresses that do not parse (501) are bad protocol, others are judged. */
 static unsigned class_of(struct code c)
 {
-	if (c.smtp < 400 || (c.s == 3 && c.d == 2) || c.s == 4) /* leaving, timeouts: nobody's fault */
+	if (c.smtp < 400 || c.s == 4) /* timeouts are nobody's fault */
 		return 0;
 	if (c.s == 3)
-		return c.d == 5 ? NOTIFY_SOFTWARE : NOTIFY_RESOURCE;
+		return system_class(c.d);
 	if (c.c == 0 || c.s == 5 || c.smtp == 501)
 		return NOTIFY_PROTOCOL;
 	return NOTIFY_POLICY;

@@ -1,4 +1,4 @@
-/* mta/smtpd/transcript.h - what was said in a session, for the postmaster: notify_classes policy, protocol, resource and software. */
+/* mta/smtpd/transcript.h - what was said in a session, for the postmaster: notify_classes data, policy, protocol, resource and software. */
 #ifndef GATEPOST_MTA_SMTPD_TRANSCRIPT_H
 #define GATEPOST_MTA_SMTPD_TRANSCRIPT_H
 
