@@ -206,7 +206,7 @@ int session_hello(struct session *s, struct arena *a, bool loop_check, bool best
 	if (session_ehlo(s, a, loop_check, best_mx, why) == 0)
 		return 0;
 	/* RFC 5321 section 3.2: who does not know EHLO may know HELO. */
-	if (cfg->lmtp || s->broken || !why->remote || s->reply.code.smtp / 100 != 5)
+	if (cfg->lmtp || s->broken || !why->remote)
 		return -1;
 	return session_helo(s, a, why);
 }

@@ -226,13 +226,19 @@ static void fail_accepted(struct transaction *t, const struct failure *why)
 	t->accepted_count = 0;
 }
 
-/* RFC 5321 section 4.5.3.1.10: 552 to RCPT means "too many recipients", which is temporary. */
+/* RFC 5321 section 4.5.3.1.10: 552 to RCPT may mean "too many recipients", which is temporary. Not so for the first one, nor where the mailbox
+ * is said to be the reason. */
+static bool too_many(const struct transaction *t)
+{
+	return t->s->reply.code.smtp == 552 && t->accepted_count > 0 && t->s->reply.code.s != 2;
+}
+
 static void rcpt_refused(struct transaction *t, size_t rcpt)
 {
 	struct failure why;
 
 	failure_said(t->d->a, t->s, phases[STEP_RCPT].name, &why);
-	if (t->s->reply.code.smtp == 552)
+	if (too_many(t))
 		failure_soften(&why);
 	delivery_fail_rcpt(t->d, rcpt, t->s, &why);
 }

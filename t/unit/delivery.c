@@ -272,9 +272,13 @@ static const struct row {
 	{ "all refused, server takes DATA", { { "RCPT", "550 No", 0 } }, { .sender = "a@x.test", .rcpts = "b@y.test" },
 		"(connect)|EHLO gate.test|MAIL FROM:<a@x.test> SIZE=21|RCPT TO:<b@y.test> ORCPT=rfc822;b@y.test|DATA|.|",
 		"bounced 5.0.0 host " HOST " said: 550 No (in reply to RCPT TO command)|" },
-	{ "552 at RCPT is temporary", { { "RCPT", "552 5.5.3 too many", 0 }, { "DATA", "503 no", 0 } },
+	{ "552 behind others is temporary", { { "RCPT TO:<c", "552 5.5.3 too many", 0 }, { "RCPT TO:<d", "552 5.2.2 full", 0 } },
+		{ .sender = "a@x.test", .rcpts = "b@y.test c@y.test d@y.test" }, NULL,
+		OK "deferred 4.5.3 host " HOST " said: 552 5.5.3 too many (in reply to RCPT TO command)|"
+		   "bounced 5.2.2 host " HOST " said: 552 5.2.2 full (in reply to RCPT TO command)|" },
+	{ "552 for the first is not", { { "RCPT", "552 no room", 0 }, { "DATA", "503 no", 0 } },
 		{ .sender = "a@x.test", .rcpts = "b@y.test" }, NULL,
-		"deferred 4.5.3 host " HOST " said: 552 5.5.3 too many (in reply to RCPT TO command)|" },
+		"bounced 5.0.0 host " HOST " said: 552 no room (in reply to RCPT TO command)|" },
 	{ "sender refused", { { "MAIL", "550-5.7.1 no\r\n550 5.7.1 way", 0 }, { "RCPT", "503 x", 0 }, { "DATA", "503 x", 0 } },
 		{ .sender = "a@x.test", .rcpts = "b@y.test c@y.test" }, NULL,
 		"bounced 5.7.1 host " HOST " said: 550-5.7.1 no 550 5.7.1 way (in reply to MAIL FROM command)|"

@@ -80,17 +80,20 @@ sub session {
     my $done = sub {
         my @to = $self->{lmtp} ? @{ $mail{rcpt} } : 1;
         $self->keep(\%mail, $_[0], ++$count) if $self->{eod} =~ /^2/;
+        POSIX::_exit(0) if $self->{eod} eq 'HANGUP';
         $say->($self->{eod}) for @to;
         $chunks = undef;
     };
     $secure = $self->secure($peer, $heard) or return if $self->{tls} && $self->{tls}{wrapped};
-    $say->("220 $self->{greeting}");
+    return if $self->{greeting} eq 'HANGUP';
+    $say->($self->{greeting} =~ /^\d{3}[ -]/ ? $self->{greeting} : "220 $self->{greeting}");
     while (defined(my $line = <$peer>)) {
         $line =~ s/\r?\n\z//;
         print $heard "$$ $line\n";
         my ($verb) = uc($line) =~ /^(\w+)/;
         if (defined(my $answer = $self->{on}{ $verb // '' })) {
             return if $answer eq 'HANGUP';
+            sleep 3600 if $answer eq 'SILENCE';
             $say->($answer);
         } elsif ($line =~ /^[EL]HLO/i) {
             my @lines = ('sink.test', @{ $self->{ehlo} }, $self->{tls} && !$secure ? 'STARTTLS' : ());
@@ -161,7 +164,7 @@ sub heard { return slurp("$_[0]{dir}/.heard") }
 sub keep {
     my ($self, $mail, $content, $count) = @_;
     my $name = sprintf '%s/%.6f.%d.%d', $self->{dir}, Time::HiRes::time(), $$, $count;
-    spew("$name.part", "MAIL $mail->{mail}\n" . join('', map { "RCPT $_\n" } @{ $mail->{rcpt} }) . "\n$content");
+    spew("$name.part", 'MAIL ' . ($mail->{mail} // '') . "\n" . join('', map { "RCPT $_\n" } @{ $mail->{rcpt} }) . "\n$content");
     rename "$name.part", $name or die "$name: $!";
 }
 
