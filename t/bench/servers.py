@@ -65,6 +65,7 @@ def tree(pid):
 
 class Server:
     """One instance: name is "postfix" or "gatepost"; settings go over those below."""
+    running = []
 
     def __init__(self, name, directory, settings, rows=""):
         self.name, self.dir, self.port = name, directory + "/" + name, free_port()
@@ -104,9 +105,11 @@ class Server:
         self.log_at, self.counted, self.peak, self.stopped = 0, {}, 0, False
         self.watch = threading.Thread(target=self.sample, daemon=True)
         self.watch.start()
+        Server.running.append(self)
         return self
 
     def stop(self):
+        Server.running.remove(self)
         self.stopped = True
         self.watch.join()
         self.command("stop")
