@@ -60,7 +60,7 @@ my @domains = ((map { "$_.dane.test" } sort(keys %hosts), qw(alias bare out)), q
 my $mta = Gatepost::Test->new(
     main_cf => {
         relay_domains  => join(', ', @domains),
-        transport_maps => 'regexp:$config_directory/transport',
+        transport_maps => 'texthash:$config_directory/transport',
         dns_servers    => $zones->address,
         dns_hosts_file => '',
         dns_trust_anchor_file  => $zones->anchors,
@@ -70,7 +70,7 @@ my $mta = Gatepost::Test->new(
         smtp_tls_loglevel      => 2,
         minimal_backoff_time   => '300s', maximal_backoff_time => '300s',
     },
-    files     => { transport => "/^only\\+.*@(.*)/ only:\$1:$port\n/@(.*)/ smtp:\$1:$port\n" },
+    files     => { transport => join '', map { "only+bob\@$_ only:$_:$port\n$_ smtp:$_:$port\n" } @domains },
     master_cf => "only unix - - n - - smtp -o smtp_tls_security_level=dane-only\n",
 )->start;
 

@@ -104,14 +104,14 @@ my $dns = Gatepost::DNS->new(-ttl => 0, %zone);
 my $mta = Gatepost::Test->new(
     main_cf => {
         relay_domains   => join(', ', map { "$_.test" } 'plain', keys %policy),
-        transport_maps  => 'regexp:$config_directory/transport',
+        transport_maps  => 'texthash:$config_directory/transport',
         dns_servers     => $dns->address, dns_hosts_file => '',
         smtp_tls_CAfile => $certs->file('ca.crt'),
         smtp_tls_security_level => 'may', smtp_tls_loglevel => 1, smtp_tls_mta_sts => 'yes',
         redis_server    => $redis->endpoint,
         minimal_backoff_time => '300s', maximal_backoff_time => '300s',
     },
-    files => { transport => "/\@(.*)/ smtp:\$1:$port\n" },
+    files => { transport => join '', map { "$_.test smtp:$_.test:$port\n" } 'plain', keys %policy },
 )->start;
 
 my $count = 0;
