@@ -105,6 +105,18 @@ struct str addr_quote(struct arena *a, struct str address)
 	return str_n(p, n + tail.n);
 }
 
+struct str addr_quote_original(struct arena *a, struct str address)
+{
+	ptrdiff_t colon = str_chr(address, ':');
+	struct str route = STR_NONE, quoted;
+
+	if (address.n == 0 || address.p[0] != '@' || colon < 0)
+		return addr_quote(a, address);
+	route = str_sub(address, 0, (size_t)colon + 1);
+	quoted = addr_quote(a, str_skip(address, route.n));
+	return arena_printf(a, "%.*s%.*s", STRF(route), STRF(quoted));
+}
+
 /* ---- xtext ---- */
 
 void addr_xtext_encode(struct buf *out, struct str in)

@@ -192,7 +192,7 @@ void deliver_log(const struct deliver_request *r, size_t rcpt, const struct deli
 
 	buf_addf(&b, "%s: to=<%.*s>, ", r->m.id, STRF(addr));
 	if (to->orig.n > 0 && !str_eqi(to->orig, to->addr)) {
-		addr = addr_quote(a, to->orig);
+		addr = addr_quote_original(a, to->orig);
 		buf_addf(&b, "orig_to=<%.*s>, ", STRF(addr));
 	}
 	buf_addf(&b, "relay=%.*s, ", STRF(res->relay));

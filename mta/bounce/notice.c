@@ -81,7 +81,7 @@ static void add_address(struct buf *out, struct str address)
 {
 	struct arena *a = arena_new("address");
 
-	add_clean(out, addr_quote(a, address));
+	add_clean(out, addr_quote_original(a, address));
 	arena_free(a);
 }
 

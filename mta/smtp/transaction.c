@@ -132,7 +132,7 @@ static void put_rcpt(struct transaction *t, size_t rcpt, struct buf *b)
 			buf_addf(b, " ORCPT=%.*s", STRF(r->orcpt));
 		} else if (r->orig.n > 0) {
 			buf_addz(b, " ORCPT=rfc822;");
-			addr_xtext_encode(b, addr_quote(t->d->a, r->orig));
+			addr_xtext_encode(b, addr_quote_original(t->d->a, r->orig));
 		}
 		put_notify(b, r->notify);
 	}

@@ -231,6 +231,16 @@ static struct str internal_form(struct session *s, const struct addr *a)
 	return arena_dup(s->mail, addr_unquote(scratch, address)); /* unquoting may give back what it got */
 }
 
+/* With the source route that the client may have given: notifications name what was asked for. */
+static struct str original_form(struct session *s, const struct smtp_path *path)
+{
+	struct str route = path->raw.n > 0 && path->raw.p[0] == '<' ? str_skip(path->raw, 1) : path->raw;
+
+	if (route.n == 0 || route.p[0] != '@' || path->addr.local.p <= route.p || path->addr.local.p >= route.p + route.n)
+		return s->t.rcpt_now;
+	return arena_printf(s->mail, "%.*s%.*s", (int)(path->addr.local.p - route.p), route.p, STRF(s->t.rcpt_now));
+}
+
 static unsigned address_flags(unsigned more)
 {
 	return more | (cf.strict_envelopes ? ADDR_STRICT : 0u) | (cf.smtputf8 ? ADDR_UTF8 : 0u);
@@ -488,7 +498,7 @@ static int take_rcpt(struct session *s, const struct smtp_path *path, struct str
 	if (judge_rcpt(s, path, args) < 0)
 		return -1;
 	rcpt.addr = s->t.rcpt_now;
-	rcpt.orig = s->t.rcpt_now; /* what the tables make of it is still to come */
+	rcpt.orig = original_form(s, path); /* what the tables make of it is still to come */
 	if (proxy_filter_wanted(s) && proxy_filter_rcpt(s, args) < 0)
 		return session_reply_with(s, &s->ruling);
 	if (s->t.rcpts.count == 0) {
