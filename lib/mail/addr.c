@@ -13,6 +13,13 @@ struct addr addr_split(struct str address)
 	return (struct addr){ str_sub(address, 0, (size_t)at), str_skip(address, (size_t)at + 1) };
 }
 
+static bool owner_request_special = true;
+
+void addr_set_owner_request_special(bool special)
+{
+	owner_request_special = special;
+}
+
 /* Names that mean the same with and without what looks like an extension: they are never split. */
 static bool is_indivisible(struct str local, const char *delimiters)
 {
@@ -22,7 +29,7 @@ static bool is_indivisible(struct str local, const char *delimiters)
 		if (str_eqiz(local, names[i]))
 			return true;
 	}
-	return strchr(delimiters, '-') != NULL && (str_startsi(local, STR("owner-")) || str_endsi(local, STR("-request")));
+	return owner_request_special && strchr(delimiters, '-') != NULL && (str_startsi(local, STR("owner-")) || str_endsi(local, STR("-request")));
 }
 
 struct str addr_base(struct str local, const char *delimiters, struct str *ext)

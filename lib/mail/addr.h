@@ -28,6 +28,7 @@ ptrdiff_t addr_parse_path(struct str in, unsigned flags, struct addr *out, const
 struct addr addr_split(struct str address);
 /* Split off an extension: "joe+x" with delimiters "+-": base "joe", ext "+x" (delimiter kept), or ext empty. Never splits
  * postmaster, mailer-daemon, double-bounce, owner-x or x-request (with '-'), nor at position 0. */
+void addr_set_owner_request_special(bool special); /* false: owner-x and x-request are split, too. Once, at the start */
 struct str addr_base(struct str local, const char *delimiters, struct str *ext);
 /* Internal form (unquoted local part) and back (quoted where RFC 5321 needs it). */
 struct str addr_unquote(struct arena *a, struct str address);

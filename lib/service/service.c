@@ -14,6 +14,7 @@
 #include "lib/base/mem.h"
 #include "lib/conf/confinement.h"
 #include "lib/base/metrics.h"
+#include "lib/mail/addr.h"
 #include "lib/net/dns.h"
 #include "lib/net/fiber.h"
 #include "lib/net/loop.h"
@@ -246,8 +247,10 @@ static void read_conf(const struct service_options *o, const char *ident)
 		log_open(ident, "/dev/stdout");
 	self.conf = conf_load_own(o->conf_dir, self.what->own_file, o->overrides, o->override_count, o->thorough ? report_problem : NULL, NULL,
 		&e); /* warnings were master's, once */
-	if (self.conf != NULL)
+	if (self.conf != NULL) {
+		addr_set_owner_request_special(conf_bool(self.conf, "owner_request_special"));
 		return;
+	}
 	if (!o->thorough)
 		log_fatal("%s", e.text);
 	log_flush();

@@ -221,6 +221,12 @@ int main(void)
 		is_str(addr_base(str_z(bases[i].in), bases[i].delimiters, &ext), str_z(bases[i].base), bases[i].in);
 		is_str(ext, str_z(bases[i].ext), "extension");
 	}
+	struct str ext;
+
+	addr_set_owner_request_special(false);
+	is_str(addr_base(STR("owner-list"), "-", &ext), STR("owner"), "owner_request_special = no");
+	is_str(addr_base(STR("list-request"), "-", &ext), STR("list"), "... for both");
+	addr_set_owner_request_special(true);
 	for (size_t i = 0; i < sizeof quotes / sizeof *quotes; i++) {
 		is_str(addr_quote(a, str_z(quotes[i].internal)), str_z(quotes[i].external), "quoted");
 		is_str(addr_unquote(a, str_z(quotes[i].external)), str_z(quotes[i].internal), "and back");
