@@ -24,7 +24,7 @@ my $mta = Gatepost::Test->new(main_cf => {
     relay_domains => 'good.test, bare.test, other.test, clear.test',
     transport_maps => 'inline:{ ' . join(', ', map { "{ $_.test = relay:[localhost]:" . $sinks{$_}->port . ' }' } sort keys %sinks)
         . ', { a.test = smtp:[localhost]:' . $good->port . ' } }',
-    smtpd_tls_security_level => 'may', smtpd_tls_chain_files => $certs->file('mx.gate.test.pem'),
+    requiretls_enable => 'yes', smtpd_tls_security_level => 'may', smtpd_tls_chain_files => $certs->file('mx.gate.test.pem'),
     smtp_tls_CAfile => $certs->file('ca.crt'), smtp_tls_security_level => 'may',
 })->start;
 

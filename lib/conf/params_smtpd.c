@@ -27,7 +27,7 @@ const struct param params_smtpd[] = {
 		"What a restriction does when its question could not be answered" },
 	{ "relay_clientcerts", PARAM_STR, "", 0, 0, "", "Tables of fingerprints of clients that may relay" },
 	{ "relay_domains_reject_code", PARAM_INT, "554", 400, 599, "", "Reply code of reject_unauth_destination" },
-	{ "requiretls_enable", PARAM_BOOL, "yes", 0, 0, "",
+	{ "requiretls_enable", PARAM_BOOL, "no", 0, 0, "",
 		"Offer REQUIRETLS (RFC 8689) in TLS sessions; such mail goes on only over verified TLS, to who offers it too" },
 	{ "respectful_logging", PARAM_BOOL, "${{$compatibility_level} <level {3.6} ? {no} : {yes}}", 0, 0, "",
 		"Words of log and documentation" },
