@@ -288,11 +288,15 @@ static void remove_message(struct message *m)
 	if (m->old)
 		sites_of(m, is_any, &r.sites);
 	offload(remove_run, &r); /* frees blocks: slow when others sync */
-	if (r.error != 0 && r.error != ENOENT)
-		log_warn("%s: cannot remove the message: %s", m->m.id, strerror(r.error));
 	if (r.error != 0)
 		mark_all(m); /* wherever it is now, nothing is left to do */
-	log_info("%s: removed", m->m.id);
+	if (r.error != 0 && r.error != ENOENT) {
+		log_warn("%s: cannot remove the message: %s", m->m.id, strerror(r.error));
+		qmgr.want_active = true; /* once more, soon */
+		scan_kick();
+	} else {
+		log_info("%s: removed", m->m.id);
+	}
 }
 
 static char action_of(const struct outcome *o)
