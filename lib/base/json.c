@@ -71,17 +71,38 @@ void json_add_string(struct buf *b, struct str s)
 
 static void add_name(struct buf *b, const char *name)
 {
+	size_t n = strlen(name);
+	char *at = buf_reserve(b, n + 4), *from = at;
+
 	if (b->n > 0 && b->p[b->n - 1] != '{' && b->p[b->n - 1] != '[')
-		buf_addc(b, ',');
-	buf_addc(b, '"');
-	buf_addz(b, name);
-	buf_addz(b, "\":");
+		*at++ = ',';
+	*at++ = '"';
+	memcpy(at, name, n);
+	at += n;
+	*at++ = '"';
+	*at++ = ':';
+	*at = '\0';
+	b->n += (size_t)(at - from);
 }
 
+/* Events have many of these, nearly all of them plain: one look, one copy. */
 void json_add_member(struct buf *b, const char *name, struct str value)
 {
+	char *at;
+
 	add_name(b, name);
-	json_add_string(b, value);
+	if (plain_run(value, false) != value.n) {
+		json_add_string(b, value);
+		return;
+	}
+	at = buf_reserve(b, value.n + 2);
+	*at++ = '"';
+	if (value.n > 0)
+		memcpy(at, value.p, value.n);
+	at += value.n;
+	*at++ = '"';
+	*at = '\0';
+	b->n += value.n + 2;
 }
 
 void json_add_number(struct buf *b, const char *name, int64_t value)

@@ -48,10 +48,10 @@ static struct {
 } out = { .fd = -1 };
 
 static const struct level {
-	const char *word;
+	const char *word, *name;
 	int severity; /* syslog's */
-} info = { "", LOG_INFO }, warning = { "warning: ", LOG_WARNING }, error = { "error: ", LOG_ERR }, fatal = { "fatal: ", LOG_CRIT },
-  debug = { "", LOG_INFO };
+} info = { "", "", LOG_INFO }, warning = { "warning: ", "warning", LOG_WARNING }, error = { "error: ", "error", LOG_ERR },
+  fatal = { "fatal: ", "fatal", LOG_CRIT }, debug = { "", "", LOG_INFO };
 
 static const struct facility {
 	const char *name;
@@ -367,13 +367,11 @@ static void to_stderr(const char *line, size_t n)
 static void tell(const struct level *level, const char *text, size_t n)
 {
 	static bool busy; /* who is told may have something to say himself, even that memory is used up */
-	char word[16];
 
 	if (busy)
 		return;
 	busy = true;
-	snprintf(word, sizeof word, "%.*s", (int)strcspn(level->word, ":"), level->word);
-	out.tell(word, text, n);
+	out.tell(level->name, text, n);
 	busy = false;
 }
 

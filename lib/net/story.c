@@ -24,7 +24,7 @@
 #define EVENT_MAX (16 * 1024)
 #define EVENT_USUAL 400
 #define RECONNECT_MS 500
-#define GATHER_MS 20 /* waking the service costs more than telling it */
+#define GATHER_MS 100 /* waking the service costs more than telling it */
 #define SEND_AT (16 * 1024) /* do not wait so long */
 #define ID_MIN 6
 #define ID_MAX 23

@@ -21,7 +21,7 @@
 #define SEGMENTS 16 /* that share explain_ring_size */
 #define SEGMENT_LEAST (64 * 1024)
 #define PENDING_MAX (8 * 1024 * 1024)
-#define GATHER_MS 20 /* lines of many senders become one write */
+#define GATHER_MS 50 /* lines of many senders become one write */
 #define NAME_FORMAT "%s/%016" PRIx64 ".jsonl"
 
 static struct {

@@ -1,6 +1,8 @@
 /* mta/smtpd/story.c - events of a session: who came, each command with its reply, each list of restrictions with what every one said. */
 #include "mta/smtpd/story.h"
 
+#include <string.h>
+
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
 #include "lib/net/story.h"
@@ -34,12 +36,18 @@ static struct str without_secret(struct str line)
 	return str_trim(str_sub(line, 0, line.n - rest.n));
 }
 
+/* That the client said goodbye, the log's last line tells, too. */
+static bool tells_nothing(const char *verb)
+{
+	return strcmp(verb, "QUIT") == 0 || strcmp(verb, "NOOP") == 0 || strcmp(verb, "RSET") == 0;
+}
+
 void story_command(struct session *s, struct str line, int64_t began_us)
 {
 	struct buf event = { 0 };
 	struct str told = s->told; /* its first line says it */
 
-	if (!story_wanted())
+	if (!story_wanted() || (tells_nothing(s->where) && str_starts(told, STR("2"))))
 		return;
 	story_begin(&event, "command", s->t.id);
 	json_add_member(&event, "stage", str_z(s->where));

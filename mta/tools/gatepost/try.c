@@ -29,7 +29,7 @@
 #define PATIENCE_S 120
 #define STORY_MS 5000
 #define LOOK_EVERY_US 50000
-#define OTHERS_US 150000 /* what cleanup tells may come behind what the SMTP server does */
+#define OTHERS_US 400000 /* what cleanup tells may come behind what the SMTP server does */
 #define RCPTS_MAX 64
 
 struct attempt {
