@@ -192,10 +192,13 @@ static void writer(void *arg)
 
 void ring_start(void)
 {
-	if (ring_used())
-		fiber_start("explain ring", writer, NULL);
-	else
+	if (!ring_used()) {
 		ring.stopped = true;
+		return;
+	}
+	if (mkdir(ring.dir, 0700) < 0 && errno != EEXIST) /* who asks at once finds nothing, rather than no place */
+		log_warn("%s: cannot keep events: %s", ring.dir, strerror(errno));
+	fiber_start("explain ring", writer, NULL);
 }
 
 void ring_add(struct str lines)
