@@ -113,6 +113,11 @@ subtest 'trouble' => sub {
     my ($mta, $ask) = gateway(redis_server => $redis->endpoint, redis_timeout_ms => 300, redis_breaker_failures => 2, greylist_delay => '1h');
     my $works = sub { return $ask->action(sender => "w$_[0]\@t.test") =~ /Greylisted/ };
     ok $works->(1), 'it works';
+    for my $n (1 .. 3) {
+        $redis->command(qw(CLIENT PAUSE 50 ALL));
+        ok $works->("slow$n"), 'a reply that is late, but in time, is one';
+    }
+    unlike $mta->log, qr/going on without it/, 'no warning of that';
     my @cases = (
         ['hangs', sub { $redis->signal('STOP') }, sub { $redis->signal('CONT') }],
         ['is read-only', sub { $redis->command(qw(REPLICAOF 127.0.0.1 1)) }, sub { $redis->command(qw(REPLICAOF NO ONE)) }],
