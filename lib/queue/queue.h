@@ -116,6 +116,8 @@ int queue_trim_status(int fd, const struct queue_message *m, struct err *e);
 /* ---- directories ---- */
 
 #define QUEUE_BUCKET_S 64 /* seconds of due time that share a directory below deferred/ */
+/* There is a new file in maildrop/ of the working directory. Without pickup it waits for its next start. */
+void queue_wake_pickup(void);
 int queue_make_dirs(const char *queue_dir, struct err *e); /* create what is missing, modes as documented */
 /* "deferred/<8 hex digits of due_s / QUEUE_BUCKET_S>/<id>" relative to the queue directory; the bucket directory is created. */
 int queue_deferred_path(int64_t due_s, const char *id, struct buf *out, struct err *e);

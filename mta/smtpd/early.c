@@ -82,15 +82,6 @@ void early_init(const struct conf *c)
 
 /* ---- saying no ---- */
 
-static struct code softened(struct code code)
-{
-	if (cf.soft_bounce && code.smtp >= 500) {
-		code.smtp = (short)(code.smtp - 100);
-		code.c = 4;
-	}
-	return code;
-}
-
 static struct str client_text(struct session *s, struct arena *a)
 {
 	return arena_printf(a, "[%.*s]:%.*s", STRF(s->client.addr), STRF(s->client.port));
@@ -114,7 +105,7 @@ static enum next act(struct screening *c, enum action action, struct code code, 
 	c->failed = true;
 	if (action == ACTION_IGNORE)
 		return NEXT_GO_ON;
-	code = softened(code);
+	code = reply_soften(code);
 	if (action == ACTION_DROP)
 		return drop(c->s, CODE(code.smtp >= 500 ? 521 : 421, code.c, code.s, code.d), text);
 	if (c->s->early_refusal.code.smtp == 0)

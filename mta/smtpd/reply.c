@@ -140,7 +140,7 @@ static void count_refusal(struct session *s, struct code code)
 }
 
 /* The safety net: nobody gives up on a message because of what we say while soft_bounce is on. */
-static struct code soften(struct code code)
+struct code reply_soften(struct code code)
 {
 	if (cf.soft_bounce && code.smtp >= 500) {
 		code.smtp = (short)(code.smtp - 100);
@@ -155,7 +155,7 @@ static int send_reply(struct session *s, struct code code, struct str text)
 	bool refused = code.smtp >= 400;
 	bool wants_footer = refused && (*cf.reject_footer != '\0' || cf.footer_maps.count > 0);
 
-	code = soften(code);
+	code = reply_soften(code);
 	if (refused)
 		count_refusal(s, code);
 	slow_down(s);

@@ -188,6 +188,7 @@ int cmd_xforward(struct session *s, struct str args);
 
 /* Replies. Text is buffered: it leaves when the session next waits for input. All return 0 for 2xx and 3xx, else -1; 421 and 521 set
  * hangup. The text may have several lines, separated by LF. Suspend only to slow down a client with many errors. */
+struct code reply_soften(struct code code); /* what soft_bounce makes of it: 4xx for 5xx */
 int session_reply(struct session *s, struct code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int session_reply_with(struct session *s, const struct reply *r);
 /* Without enhanced code: greeting, HELO, EHLO, ETRN. text may have several lines. */

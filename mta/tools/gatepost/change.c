@@ -4,10 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <sysexits.h>
 
 #include "lib/base/clock.h"
@@ -219,17 +217,6 @@ static void tell_missing(void *ctx, const char *id)
 	tool_complain("%s: no such message in the queue", id);
 }
 
-static void wake_pickup(void)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "public/pickup" };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return;
-	(void)connect(fd, (const struct sockaddr *)&un, sizeof un);
-	close(fd);
-}
-
 static int apply(struct tool *t, const struct action *what, struct selection *s, bool lenient)
 {
 	struct change c = { .what = what, .quiet = s->all && s->id_count == 0 };
@@ -237,7 +224,7 @@ static int apply(struct tool *t, const struct action *what, struct selection *s,
 
 	sayf("%s: %lu message%s", what->sum, c.done, c.done == 1 ? "" : "s");
 	if (what->run == do_requeue && c.done > 0)
-		wake_pickup();
+		queue_wake_pickup();
 	if (what->run == do_release && c.done > 0 && running_master(t) != 0)
 		(void)flush_queue(t, NOTIFY_SCAN, "");
 	if (status == EX_OK && c.failed > 0 && !lenient)

@@ -6,9 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 
 #include "lib/base/clock.h"
@@ -137,18 +135,6 @@ static void sync_directory(void)
 	(void)fs_sync_dir("maildrop", &e);
 }
 
-/* A connection is the message. Without pickup the file waits for its next start. */
-static void tell_pickup(void)
-{
-	struct sockaddr_un un = { .sun_family = AF_UNIX, .sun_path = "public/pickup" };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return;
-	(void)connect(fd, (const struct sockaddr *)&un, sizeof un);
-	close(fd);
-}
-
 void submit(const struct message *from, const struct request *r)
 {
 	struct arena *a = arena_new("submission");
@@ -164,6 +150,6 @@ void submit(const struct message *from, const struct request *r)
 	write_file(fd, &m, content, from->header_size);
 	unfinished = 0;
 	sync_directory();
-	tell_pickup();
+	queue_wake_pickup();
 	arena_free(a);
 }
