@@ -88,6 +88,7 @@ while (!$over) {
 }
 print $trace "$$ stop $name\n";
 syswrite $control, 'S';
+POSIX::_exit(0); # Perl's own way out takes the handlers away first
 EOT
 chmod 0755, "$dir/daemons/stand-in";
 symlink 'stand-in', "$dir/daemons/$_" for qw(smtpd cleanup trivial-rewrite pickup qmgr smtp pipe bounce error discard metrics explain policyd);

@@ -117,7 +117,7 @@ subtest 'a budget for one message' => sub {
     like letter('budget', 'budget'), qr/^250 /, 'goes on without it';
     is arrived('budget'), 'X-B: two', 'only the other one had a say';
     ok $mta->log_has(qr/warning: milter \Q$e[0]\E: can't read SMFIC_RCPT reply packet header: Connection timed out \(its budget for a message is used up\)/), 'the log says why';
-    like log_line(qr/\Q$e[0]\E failed/), qr/failed at=RCPT delay=2\.\d{3}/, 'and how long that was';
+    like log_line(qr/\Q$e[0]\E failed/), qr/failed at=RCPT delay=\d\.\d{3}/, 'and how long that was';
 };
 
 subtest 'one that keeps everybody waiting is left alone for a while' => sub {

@@ -106,12 +106,15 @@ static void charge(struct filter *f, int64_t began_us)
 	f->spent_us += f->wait_us;
 }
 
+/* A deadline in whole milliseconds may come this much early. */
+#define EARLY_US 2000
+
 /* Whose patience ended, when it was not that of the filter's own timeout. */
 static const char *limit(const struct filter *f, int result)
 {
 	if (result != STREAM_TIMEOUT)
 		return "";
-	if (f->set->budget_ms > 0 && f->spent_us / 1000 >= f->set->budget_ms)
+	if (f->set->budget_ms > 0 && (f->spent_us + EARLY_US) / 1000 >= f->set->budget_ms)
 		return " (its budget for a message is used up)";
 	return f->until > 0 && clock_mono_ms() >= f->until ? " (milter_message_time_limit)" : "";
 }

@@ -302,7 +302,11 @@ static int exchange(struct session *s, struct auth_server *a, struct str mechani
 			return succeeded(s, mechanism, fields);
 		if (str_eqz(word, "FAIL"))
 			return failed(s, mechanism, fields);
-		if (str_eqz(word, "CONT") && relay_challenge(s, a, fields) < 0)
+		if (!str_eqz(word, "CONT"))
+			continue;
+		if (!is_base64(fields))
+			return lost_server(s, mechanism); /* what it says goes to the client as it is */
+		if (relay_challenge(s, a, fields) < 0)
 			return -1;
 	}
 }

@@ -113,7 +113,7 @@ static bool digit(char c)
 
 static void judge_line(struct str line)
 {
-	check(line.n >= 6 && line.n <= LINE_MAX_OCTETS);
+	check(line.n >= 5 && line.n <= LINE_MAX_OCTETS); /* an empty challenge is "334 " */
 	check(line.p[line.n - 1] == '\r');
 	check(line.p[0] >= '2' && line.p[0] <= '5' && digit(line.p[1]) && digit(line.p[2]));
 	check(line.p[3] == ' ' || line.p[3] == '-');
