@@ -60,6 +60,56 @@ subtest 'forced expiry' => sub {
     stop($m);
 };
 
+# Runs gatepost hold, release, ...; what it said.
+sub operator {
+    my ($m, @words) = @_;
+    open my $out, '-|', 'sh', '-c', 'exec "$@" 2>&1', 'sh', Gatepost::QueueManager::sbin() . '/gatepost', '-c', "$m->{dir}/conf", @words or die $!;
+    return join '', <$out>;
+}
+
+subtest 'the operator and a message that is being delivered' => sub {
+    my $m = start(instance(relay_destination_recipient_limit => 2, relay_destination_concurrency_limit => 1, relay_initial_destination_concurrency => 1,
+        minimal_backoff_time => '300s', maximal_backoff_time => '300s', queue_run_delay => '300s'));
+    my $busy = sub {
+        my ($name) = @_;
+        my $before = deliveries($m);
+        my $id = mail($m, ["slow0.7x$name\@relay.test", "${name}2\@relay.test", "${name}3\@relay.test"]);
+        wait_until(sub { deliveries($m) > $before }) or diag 'nothing is being delivered';
+        return $id;
+    };
+    my $served = sub { my ($name) = @_; return scalar grep { /^\Q$name\E\@/ } map { @$_ } deliveries($m) };
+
+    my $held = $busy->('h');
+    like(operator($m, 'hold', $held), qr/$held: is being delivered; placed on hold after that\n.*hold: 0 messages\n.*To be placed on hold when their delivery has ended: 1 message\n/, 'hold: when it is over');
+    ok(seen($m, qr/qmgr\[\d+\]: $held: placed on hold/), 'so it is');
+    is_deeply([files($m)], ["hold/$held"], 'its file');
+    ok(seen($m, qr/$held: to=<h3\@relay\.test>, relay=none, .* dsn=4\.3\.2, status=deferred \(placed on hold\)/), 'nothing was started any more');
+    is($served->('h3'), 0, 'indeed');
+    like(operator($m, 'release', $held), qr/Released from hold: 1 message/, 'released');
+    command($m, FLUSH);
+    ok(seen($m, qr/$held: removed/), 'delivered');
+    is_deeply([map { $served->($_) } qw(slow0.7xh h2 h3)], [1, 1, 1], 'to each once');
+
+    my $again = $busy->('a');
+    operator($m, 'hold', $again);
+    like(operator($m, 'release', $again), qr/Released from hold: 1 message/, 'not to be held after all');
+    ok(seen($m, qr/$again: removed/), 'delivered at once');
+
+    my $gone = $busy->('d');
+    like(operator($m, 'delete', $gone), qr/$gone: removed; a delivery that is running comes to its end\n.*Deleted: 1 message/, 'delete');
+    ok(seen($m, qr/qmgr\[\d+\]: $gone: removed/), 'it is');
+    is_deeply([map { $served->($_) } qw(slow0.7xd d2 d3)], [1, 1, 0], 'what runs is not stopped, the rest never begins');
+    unlike(logged($m), qr/$gone: .*notification/, 'nobody is told');
+
+    my $new = $busy->('r');
+    like(operator($m, 'requeue', $new), qr/$new: is being delivered; requeued after that/, 'requeue');
+    ok(seen($m, qr/qmgr\[\d+\]: $new: requeued/), 'it is');
+    ok(-e "$m->{q}/maildrop/$new", 'where pickup finds it');
+    is((stat _)[2] & 0110, 0, 'without a mark');
+    is_deeply([files($m)], [], 'and nowhere else');
+    stop($m);
+};
+
 subtest 'the delay is over' => sub {
     my $m = start(instance(delay_warning_time => '1s', confirm_delay_cleared => 'yes'));
     my $id = mail($m, ['busy@relay.test']);

@@ -53,6 +53,15 @@ int queue_make_dirs(const char *queue_dir, struct err *e)
 	return 0;
 }
 
+int queue_unmark(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	return fchmod(fd, st.st_mode & 07777 & ~(mode_t)(QUEUE_MODE_HOLD | QUEUE_MODE_REQUEUE));
+}
+
 /* A connection is the message. */
 void queue_wake_pickup(void)
 {

@@ -80,7 +80,11 @@ void queue_encode(struct queue_message *m, uint32_t content_crc, struct buf *out
 
 /* ---- marks on files ---- */
 
-#define QUEUE_MODE_EXPIRE 0001 /* mode bit of a message file: the operator wants it returned at the next attempt */
+/* Mode bits of a message file: what the operator wants. */
+#define QUEUE_MODE_EXPIRE 0001 /* returned at the next attempt */
+#define QUEUE_MODE_HOLD 0010 /* on hold as soon as the deliveries that run have ended; it is qmgr who moves it */
+#define QUEUE_MODE_REQUEUE 0100 /* taken in again, likewise */
+int queue_unmark(int fd); /* drop the last two: 0, or -1 with errno */
 #define QUEUE_BEHIND "incoming/.behind" /* exists while qmgr has no room for what is in incoming/ */
 
 /* ---- reading ---- */

@@ -148,6 +148,18 @@ static enum taken take_open(struct take *t)
 	return TAKEN;
 }
 
+/* The operator marked it while somebody else had it. */
+static bool take_obey(struct take *t)
+{
+	char place[OPERATOR_PLACE_MAX];
+	const char *what = operator_place(t->fd, t->id, place);
+
+	if (what == NULL || rename(t->path, place) < 0)
+		return false;
+	operator_obeyed(t->fd, t->id, what);
+	return true;
+}
+
 static void take_run(void *arg)
 {
 	struct take *t = arg;
@@ -162,7 +174,9 @@ static void take_run(void *arg)
 	}
 	if (t->want_status)
 		look_for_warning(t);
-	if (t->source == SOURCE_DEFERRED && rename(t->path, t->active) < 0) {
+	if (take_obey(t))
+		t->result = TAKEN_GONE;
+	else if (t->source == SOURCE_DEFERRED && rename(t->path, t->active) < 0) {
 		t->result = errno == ENOENT ? TAKEN_GONE : TAKEN_TROUBLE;
 		(void)err_errno(&t->e, errno, "cannot move %s to active", t->path);
 	}

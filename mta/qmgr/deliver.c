@@ -12,7 +12,7 @@
 #define ANSWER_MS (5 * 3600 * 1000) /* an agent's own limits end a delivery long before */
 #define TRIES 3 /* connections that turn out to be stale */
 
-enum attempt { ATTEMPT_DONE, ATTEMPT_UNAVAILABLE, ATTEMPT_BROKEN };
+enum attempt { ATTEMPT_STOPPED, ATTEMPT_DONE, ATTEMPT_UNAVAILABLE, ATTEMPT_BROKEN };
 
 static void make_request(const struct batch *b, struct deliver_request *r)
 {
@@ -88,6 +88,10 @@ static void record(struct batch *b, const struct deliver_answer *answer)
 		}
 		active_settle(m, b->rcpts[i], fate);
 	}
+	if (answer->site_down)
+		dest_failed(b->peer->dest, answer->site_code, answer->site_text);
+	else
+		dest_succeeded(b->peer->dest);
 }
 
 static void fail(struct batch *b, enum attempt what, const struct err *e)
@@ -128,18 +132,19 @@ static void pause_run(void *arg)
 }
 
 /* With a rate delay the destination's slot, or the transport's too, stays taken for that long. */
-static void release_slot(struct transport *t, struct dest *d)
+static void release_slot(struct transport *t, struct dest *d, bool used)
 {
+	int64_t ms = t->delay_ms > t->dest_delay_ms ? t->delay_ms : t->dest_delay_ms;
 	struct pause *p;
 
-	if (t->delay_ms <= 0)
+	if (t->delay_ms <= 0 || !used)
 		t->busy--;
-	if (t->delay_ms <= 0 && t->dest_delay_ms <= 0) {
+	if (ms <= 0 || !used) {
 		sched_release(t, d);
 		return;
 	}
 	p = mem_alloc(sizeof *p);
-	*p = (struct pause){ t, d, t->delay_ms > t->dest_delay_ms ? t->delay_ms : t->dest_delay_ms };
+	*p = (struct pause){ t, d, ms };
 	fiber_start("rate delay", pause_run, p);
 	sched_run(t);
 }
@@ -152,21 +157,16 @@ static void deliver_run(void *arg)
 	struct dest *d = b->peer->dest;
 	struct deliver_answer answer;
 	struct err e = ERR_INIT;
-	enum attempt r = attempt(b, &answer, &e);
+	enum attempt r = operator_stops(b) ? ATTEMPT_STOPPED : attempt(b, &answer, &e);
 
-	if (r != ATTEMPT_DONE) {
-		fail(b, r, &e);
-	} else {
+	if (r == ATTEMPT_DONE)
 		record(b, &answer);
-		if (answer.site_down)
-			dest_failed(d, answer.site_code, answer.site_text);
-		else
-			dest_succeeded(d);
-	}
+	else if (r != ATTEMPT_STOPPED)
+		fail(b, r, &e);
 	if (m->unsettled > 0)
 		retry_mark(m, b->rcpts, b->count);
 	m->in_flight--;
-	release_slot(t, d);
+	release_slot(t, d, r != ATTEMPT_STOPPED);
 	active_settled(m);
 }
 

@@ -225,6 +225,13 @@ void sched_run(struct transport *t); /* start what can be started */
 void sched_release(struct transport *t, struct dest *d); /* room at d, perhaps at t */
 /* deliver.c */
 void deliver_start(struct batch *b);
+/* operator.c */
+#define OPERATOR_PLACE_MAX (sizeof "maildrop/" + QUEUE_ID_MAX)
+/* Where the operator wants the message, below the queue directory, and what that is called; NULL: nowhere special. */
+const char *operator_place(int fd, const char *id, char place[OPERATOR_PLACE_MAX]);
+void operator_obeyed(int fd, const char *id, const char *what); /* it is there now */
+bool operator_has(int fd); /* deleted, or to go somewhere special */
+bool operator_stops(struct batch *b); /* not to be delivered: its recipients have their fate */
 /* retry.c */
 void retry_finish(struct message *m); /* Suspends. All recipients have a fate: report, defer or remove. */
 void retry_mark(struct message *m, const uint32_t *rcpts, size_t count); /* state bytes of those that are finished */

@@ -193,7 +193,7 @@ static void expire(struct message *m)
 	if (count_which(m, is_deferred) == 0)
 		return;
 	forced = forced_to_expire(m);
-	if (!forced && age_ms(m) < lifetime_ms(m))
+	if (operator_has(m->fd) || (!forced && age_ms(m) < lifetime_ms(m)))
 		return;
 	log_info("%s: from=<%.*s>, status=%sexpired, returned to sender", m->m.id, STRF(sender), forced ? "force-" : "");
 	if (tell(m, BOUNCE_FAILURE, is_deferred))
@@ -203,7 +203,7 @@ static void expire(struct message *m)
 /* True: a warning went out now. */
 static bool warn_of_delay(struct message *m)
 {
-	if (qmgr.set.delay_warning_ms <= 0 || m->warned || m->m.sender.n == 0 || age_ms(m) < qmgr.set.delay_warning_ms)
+	if (operator_has(m->fd) || qmgr.set.delay_warning_ms <= 0 || m->warned || m->m.sender.n == 0 || age_ms(m) < qmgr.set.delay_warning_ms)
 		return false;
 	return tell(m, BOUNCE_DELAY, is_deferred);
 }
@@ -340,6 +340,19 @@ static void collect_history(struct keep *k, bool warned)
 		k->history[k->history_count++] = (struct queue_status){ .at_us = now, .action = 'w' };
 }
 
+static bool keep_as_wanted(struct keep *k)
+{
+	char place[OPERATOR_PLACE_MAX];
+	const char *what = operator_place(k->msg->fd, k->msg->m.id, place);
+
+	if (what == NULL)
+		return false;
+	k->error = change_name(k->msg, place);
+	if (k->error == 0)
+		operator_obeyed(k->msg->fd, k->msg->m.id, what);
+	return true;
+}
+
 static void keep_run(void *arg)
 {
 	struct keep *k = arg;
@@ -349,6 +362,8 @@ static void keep_run(void *arg)
 
 	if (queue_trim_status(m->fd, &m->m, &k->e) == 0)
 		(void)queue_append_status(m->fd, k->history, k->history_count, &k->e);
+	if (keep_as_wanted(k))
+		return;
 	k->error = futimens(m->fd, times) < 0 ? errno : ENOENT;
 	for (int i = 0; i < 2 && k->error == ENOENT; i++) /* a scan may remove the empty bucket in between */
 		k->error = queue_deferred_path(k->due_s, m->m.id, &to, &k->e) < 0 ? EIO : change_name(m, buf_z(&to));

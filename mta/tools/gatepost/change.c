@@ -1,5 +1,5 @@
 /* mta/tools/gatepost/change.c - hold, release, requeue, delete, expire, flush; postsuper. Each is a rename, an unlink or a mode bit of a queue file.
- * A message that the queue manager has in its hands is locked: it can be deleted and expired, but not moved.
+ * A message that the queue manager has in its hands is locked: it can be deleted and expired; to be moved it is marked (mta/qmgr/operator.c).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -16,11 +16,12 @@
 
 struct change { /* one run of an action over a selection */
 	const struct action *what;
-	unsigned long done, failed;
+	unsigned long done, later, failed;
 	bool quiet; /* ALL: no line for each */
 };
 
-/* 0, ENOENT: it moved or is gone; EWOULDBLOCK: in qmgr's hands; ECANCELED: does not apply to it; else errno. */
+/* 0; ENOENT: it moved or is gone; EWOULDBLOCK: qmgr will do it; EALREADY: done, but a delivery may be running; ECANCELED: does not apply to
+ * it; else errno. */
 typedef int action_fn(const char *queue, const char *path, const char *id);
 
 struct action {
@@ -51,8 +52,51 @@ static int move(const char *path, const char *to)
 	if (error != 0)
 		return error;
 	error = rename(path, to) < 0 ? errno : 0;
+	if (error == 0)
+		(void)queue_unmark(fd);
 	close(fd);
 	return error;
+}
+
+/* Add a bit to what the file's mode says. ECANCELED: it has it. */
+static int mark(const char *path, mode_t bit)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return errno;
+	if (!S_ISREG(st.st_mode) || (st.st_mode & bit))
+		return ECANCELED;
+	return chmod(path, (st.st_mode & 07777) | bit) < 0 ? errno : 0;
+}
+
+/* Not to be held any more, nor requeued. ECANCELED: nobody wanted that. */
+static int unmark(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), error;
+	struct stat st;
+
+	if (fd < 0)
+		return errno;
+	if (fstat(fd, &st) < 0)
+		error = errno;
+	else if (!(st.st_mode & (QUEUE_MODE_HOLD | QUEUE_MODE_REQUEUE)))
+		error = ECANCELED;
+	else
+		error = queue_unmark(fd) < 0 ? errno : 0;
+	close(fd);
+	return error;
+}
+
+/* What is being delivered is marked for qmgr, who moves it when that has ended; by the time it is marked that may be over. */
+static int move_or_mark(const char *path, const char *to, mode_t bit)
+{
+	int error = move(path, to);
+
+	if (error != EWOULDBLOCK)
+		return error;
+	error = mark(path, bit);
+	return error == 0 ? move(path, to) : error;
 }
 
 static bool is(const char *queue, const char *name)
@@ -67,7 +111,7 @@ static int do_hold(const char *queue, const char *path, const char *id)
 	if (is(queue, "hold") || is(queue, "maildrop") || is(queue, "corrupt"))
 		return ECANCELED;
 	(void)snprintf(to, sizeof to, "hold/%s", id);
-	return move(path, to);
+	return move_or_mark(path, to, QUEUE_MODE_HOLD);
 }
 
 /* A bucket that root made is the mail owner's, as deferred/ is. */
@@ -90,7 +134,7 @@ static int do_release(const char *queue, const char *path, const char *id)
 	int error;
 
 	if (!is(queue, "hold"))
-		return ECANCELED;
+		return unmark(path);
 	if (utimes(path, NULL) < 0)
 		return errno;
 	error = queue_deferred_path(clock_wall_us() / 1000000, id, &to, &e) < 0 ? EIO : 0;
@@ -110,28 +154,28 @@ static int do_requeue(const char *queue, const char *path, const char *id)
 	if (is(queue, "maildrop") || is(queue, "corrupt"))
 		return ECANCELED;
 	(void)snprintf(to, sizeof to, "maildrop/%s", id);
-	return move(path, to);
+	return move_or_mark(path, to, QUEUE_MODE_REQUEUE);
 }
 
 static int do_delete(const char *queue, const char *path, const char *id)
 {
+	int fd, error = lock_file(path, &fd);
+
 	(void)queue; /* wherever it is */
 	(void)id;
-	return unlink(path) < 0 ? errno : 0;
+	if (error == 0)
+		close(fd);
+	if (unlink(path) < 0)
+		return errno;
+	return error == EWOULDBLOCK ? EALREADY : 0;
 }
 
 static int do_expire(const char *queue, const char *path, const char *id)
 {
-	struct stat st;
-
 	(void)id; /* path says it all */
 	if (is(queue, "maildrop") || is(queue, "corrupt"))
 		return ECANCELED;
-	if (lstat(path, &st) < 0)
-		return errno;
-	if (!S_ISREG(st.st_mode) || (st.st_mode & QUEUE_MODE_EXPIRE))
-		return ECANCELED;
-	return chmod(path, (st.st_mode & 07777) | QUEUE_MODE_EXPIRE) < 0 ? errno : 0;
+	return mark(path, QUEUE_MODE_EXPIRE);
 }
 
 static const struct action actions[] = {
@@ -196,13 +240,14 @@ static void change_one(void *ctx, const struct entry *n)
 
 	for (int i = 1; i < TRIES && error == ENOENT; i++)
 		error = try_again(c->what, n->id);
-	if (error == 0) {
+	if (error == 0 || error == EALREADY) {
 		c->done++;
 		if (!c->quiet)
-			sayf("%s: %s", n->id, c->what->each);
+			sayf("%s: %s%s", n->id, c->what->each, error == 0 ? "" : "; a delivery that is running comes to its end");
 	} else if (error == EWOULDBLOCK) {
-		c->failed++;
-		tool_complain("%s: is being delivered; try again, or delete it", n->id);
+		c->later++;
+		if (!c->quiet)
+			sayf("%s: is being delivered; %s after that", n->id, c->what->each);
 	} else if (error != ECANCELED && error != ENOENT) {
 		c->failed++;
 		tool_complain("%s: %s", n->path, strerror(error));
@@ -223,6 +268,8 @@ static int apply(struct tool *t, const struct action *what, struct selection *s,
 	int status = selection_walk(s, false, change_one, lenient ? NULL : tell_missing, &c);
 
 	sayf("%s: %lu message%s", what->sum, c.done, c.done == 1 ? "" : "s");
+	if (c.later > 0)
+		sayf("To be %s when their delivery has ended: %lu message%s", what->each, c.later, c.later == 1 ? "" : "s");
 	if (what->run == do_requeue && c.done > 0)
 		queue_wake_pickup();
 	if (what->run == do_release && c.done > 0 && running_master(t) != 0)

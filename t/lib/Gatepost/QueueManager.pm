@@ -133,6 +133,8 @@ sub start_daemon {
     }
 }
 
+sub sbin { return "$build/sbin" }
+
 sub start { my ($m) = @_; start_daemon($m, qw(rewrite cleanup bounce qmgr)); return $m }
 
 sub stop {
