@@ -44,10 +44,8 @@ static void read_one(unsigned which, struct stream *s, struct arena *a)
 	struct deliver_answer da;
 	struct bounce_request br;
 	struct rewrite_question q;
-	struct queue_message m;
 	struct cleanup_answer ca;
-	enum notify_kind kind;
-	int fd = -1;
+	struct notice notice = { .fd = -1 };
 
 	switch (which % 7) {
 	case 0:
@@ -71,8 +69,8 @@ static void read_one(unsigned which, struct stream *s, struct arena *a)
 		(void)rewrite_receive(s, a, &q, deadline, &e);
 		break;
 	default:
-		(void)notify_receive(s, a, &kind, &m, &fd, deadline, &e);
-		close_fd(fd);
+		(void)notify_receive(s, a, &notice, deadline, &e);
+		close_fd(notice.fd);
 	}
 }
 
