@@ -36,7 +36,6 @@ static void start_command(const struct command *c, int in, int out)
 	signal(SIGPIPE, SIG_DFL);
 	signal(SIGXFSZ, SIG_DFL);
 	environ = (char **)(uintptr_t)c->env;
-	umask(022);
 	execvp(c->argv[0], (char *const *)(uintptr_t)c->argv);
 	dprintf(2, "cannot execute %s: %s", c->argv[0], strerror(errno));
 	_exit(EX_TEMPFAIL); /* a missing program must not bounce mail */

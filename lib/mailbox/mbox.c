@@ -131,11 +131,11 @@ static bool acceptable(const struct mbox *m, int fd, struct stat *st, struct rep
 	if (fstat(fd, st) < 0)
 		mailbox_trouble(out, errno, m->what, "cannot look at it");
 	else if (!S_ISREG(st->st_mode) && !(m->flags & MBOX_ANY_FILE))
-		report_set(out, ERR_PERM, CODE(0, 5, 2, 0), "destination %s is not a regular file", m->path);
+		report_set(out, ERR_PERM, CODE(0, 5, 2, 0), "cannot update %s. destination %s is not a regular file", m->what, m->path);
 	else if (S_ISREG(st->st_mode) && st->st_nlink != 1)
-		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "destination %s has %lu hard links", m->path, (unsigned long)st->st_nlink);
+		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot update %s. destination %s has %lu hard links", m->what, m->path, (unsigned long)st->st_nlink);
 	else if (S_ISREG(st->st_mode) && (m->flags & MBOX_OWNER) && st->st_uid != geteuid())
-		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "destination %s is not owned by recipient", m->path);
+		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot update %s. destination %s is not owned by recipient", m->what, m->path);
 	else
 		return true;
 	return false;
@@ -160,14 +160,44 @@ static void append(const struct mbox *m, int fd, bool regular, const struct cont
 		mailbox_trouble(out, errnum, m->what, "error writing message");
 }
 
+/* A link that root made, where nobody else can put one: a mailbox that was moved. */
+static bool roots_link(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	struct buf dir = { 0 };
+	struct stat link, parent;
+	bool is;
+
+	if (slash == NULL)
+		return false;
+	buf_add(&dir, str_n(path, (size_t)(slash - path) + 1));
+	is = lstat(path, &link) == 0 && link.st_uid == 0 && stat(buf_z(&dir), &parent) == 0 && parent.st_uid == 0 &&
+		!(parent.st_mode & (S_IWGRP | S_IWOTH));
+	buf_done(&dir);
+	return is;
+}
+
+static int open_mailbox(const char *path)
+{
+	const int flags = O_CREAT | O_RDWR | O_APPEND | O_NONBLOCK | O_CLOEXEC;
+	int fd = open(path, flags | O_NOFOLLOW, 0600);
+
+	if (fd >= 0 || errno != ELOOP)
+		return fd;
+	if (roots_link(path))
+		return open(path, flags, 0600);
+	errno = ELOOP;
+	return -1;
+}
+
 static void deliver_locked(const struct mbox *m, const struct content *c, struct report *out)
 {
-	int fd = open(m->path, O_CREAT | O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	int fd = open_mailbox(m->path);
 	struct stat st;
 
 	if (fd < 0) {
 		if (errno == ELOOP)
-			report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "destination %s is a symbolic link", m->path);
+			report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot update %s. destination %s is a symbolic link", m->what, m->path);
 		else
 			mailbox_trouble(out, errno, m->what, "cannot open file");
 		return;

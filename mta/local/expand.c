@@ -43,14 +43,19 @@ static int owner_identity(struct arena *a, uid_t uid, struct identity *out, stru
 struct look {
 	const char *path;
 	struct stat st;
+	bool link; /* root's, and st is what it leads to */
 	int errnum;
 };
 
+/* Links are followed where root made them. */
 static void look(void *arg)
 {
 	struct look *l = arg;
 
 	l->errnum = lstat(l->path, &l->st) < 0 ? errno : 0;
+	l->link = l->errnum == 0 && S_ISLNK(l->st.st_mode) && l->st.st_uid == 0;
+	if (l->link && stat(l->path, &l->st) < 0)
+		l->errnum = errno;
 }
 
 /* "hash:/etc/aliases": who owns the file; tables without one are the operator's. */
@@ -133,6 +138,7 @@ static void use_alias(struct job *j, const struct origin *o, struct str ext, str
 	struct target *t;
 	size_t count;
 
+	next->of_user = false;
 	next->ext = cfg.extensions & FROM_ALIAS ? ext : STR_NONE;
 	if (owner_identity(j->a, owner, &next->privs, &e) < 0 || set_owner(j, next, &e) < 0) {
 		job_defer(j, o, &e);
@@ -144,7 +150,7 @@ static void use_alias(struct job *j, const struct origin *o, struct str ext, str
 	}
 }
 
-/* One key; ext is the part of the name that it leaves out. An alias that is being expanded is not expanded again: it names the user then. */
+/* One key; ext is the part of the name that it leaves out. An alias within its own expansion names the user; around a corner it is a loop. */
 static bool try_alias(struct job *j, const struct origin *o, struct str key, struct str ext)
 {
 	struct buf value = { 0 };
@@ -152,11 +158,13 @@ static bool try_alias(struct job *j, const struct origin *o, struct str key, str
 	const struct table *from = NULL;
 	enum table_answer answer;
 
-	if (job_within(o, FROM_ALIAS, key))
+	if (job_names_itself(o, key))
 		return false;
 	answer = ask_aliases(key, &value, &from, &e);
 	if (answer == TABLE_FAILED)
 		job_defer(j, o, &e);
+	else if (job_within(o, FROM_ALIAS, key))
+		job_finish(j, o, DELIVER_BOUNCED, CODE(0, 5, 4, 6), arena_printf(j->a, "alias database loop for %.*s", STRF(key)));
 	else if (answer == TABLE_FOUND && !job_duplicate(j, 'l', key))
 		use_alias(j, o, ext, key, arena_dup(j->a, buf_str(&value)), table_owner(from));
 	buf_done(&value);
@@ -178,6 +186,7 @@ struct reading {
 	const char *home; /* NULL: not required */
 	struct trust {
 		bool with_home, required; /* required: there has to be a file */
+		bool follow, any_owner; /* at the end of a link, too; whosesoever */
 		uid_t owner; /* or root */
 		size_t max;
 	} trust;
@@ -187,7 +196,7 @@ static const char *distrusted(const struct trust *t, const struct stat *st)
 {
 	if (!S_ISREG(st->st_mode))
 		return "not a regular file";
-	if (st->st_uid != 0 && st->st_uid != t->owner)
+	if (!t->any_owner && st->st_uid != 0 && st->st_uid != t->owner)
 		return "owned by someone else";
 	if (st->st_mode & S_IWOTH)
 		return "writable by everyone";
@@ -224,7 +233,7 @@ static void read_first(const struct worker_input *in, struct report *out)
 	}
 	for (size_t i = 1; i < in->count; i++) {
 		const char *path = in->texts[i].p;
-		int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | (t->follow ? 0 : O_NOFOLLOW));
 
 		if (fd >= 0) {
 			read_open(t, path, (char)(i - 1), fd, out);
@@ -243,6 +252,7 @@ static void read_as(const struct identity *who, struct reading *r, struct report
 {
 	struct worker_task t = { .who = *who, .file_limit = cfg.size_limit, .time_limit_ms = READ_LIMIT_MS, .work = read_first };
 
+	t.root_allowed = who->uid == 0;
 	r->trust.with_home = r->home != NULL;
 	t.in = (struct worker_input){ .fixed = &r->trust, .fixed_size = sizeof r->trust, .count = r->count + 1, .fd = -1 };
 	t.in.texts[0] = str_z(r->home);
@@ -285,6 +295,7 @@ static bool use_forward(struct job *j, const struct origin *o, const struct loca
 	size_t count;
 
 	next->privs = *user;
+	next->of_user = true;
 	next->ext = forward_extension(n, path);
 	if (alias_parse_file(j->a, text, &t, &count, &e) < 0) {
 		log_warn("%s: forward file of %.*s: %s", j->r->m.id, STRF(n->base), e.text);
@@ -342,12 +353,25 @@ static void use_include(struct job *j, struct origin *next, struct str path, str
 		job_targets(j, next, t, count);
 }
 
-static void read_include(struct job *j, struct origin *next, struct str path, const char *path_z, uid_t owner)
+/* As whom is it read? In a user's .forward file as that user. Else its owner is believed, and reads it; but root's authority does not go
+ * behind a link. */
+static struct identity include_reader(const struct origin *next, const struct look *l)
 {
-	struct reading r = { .paths = &path_z, .count = 1, .trust = { .required = true, .owner = owner, .max = INCLUDE_MAX } };
+	static const struct identity root = { .name = "root", .home = "", .shell = "" };
+
+	return !next->of_user && l->st.st_uid == 0 && !l->link ? root : next->privs;
+}
+
+static void read_include(struct job *j, struct origin *next, struct str path, const struct look *l)
+{
+	const char *path_z = l->path;
+	struct reading r = { .paths = &path_z, .count = 1, .trust = { .required = true, .owner = l->st.st_uid, .max = INCLUDE_MAX } };
+	struct identity reader = include_reader(next, l);
 	struct report report;
 
-	read_as(&next->privs, &r, &report);
+	r.trust.follow = l->link || next->of_user;
+	r.trust.any_owner = next->of_user;
+	read_as(&reader, &r, &report);
 	if (report.kind == ERR_TEMP) {
 		job_report(j, next->parent, &report, STR_NONE);
 		return;
@@ -377,11 +401,12 @@ void expand_include(struct job *j, const struct origin *o, struct str path)
 		bad_include(j, o, path, "not an absolute path");
 		return;
 	}
-	offload(look, &l);
+	if (!next->of_user)
+		offload(look, &l);
 	if (l.errnum != 0)
 		bad_include(j, o, path, strerror(l.errnum));
-	else if (owner_identity(j->a, l.st.st_uid, &next->privs, &e) < 0)
+	else if (!next->of_user && owner_identity(j->a, l.st.st_uid, &next->privs, &e) < 0)
 		job_defer(j, o, &e);
 	else
-		read_include(j, next, path, l.path, l.st.st_uid);
+		read_include(j, next, path, &l);
 }

@@ -34,7 +34,7 @@ void job_join(struct job *j, const struct deliver_result *res)
 
 void job_finish(struct job *j, const struct origin *o, enum deliver_status status, struct code code, struct str text)
 {
-	struct deliver_result res = { .status = status, .code = code, .relay = STR("local"), .text = text };
+	struct deliver_result res = { .status = status, .code = code, .relay = str_z(service_name()), .text = text };
 	struct deliver_request as = *j->r;
 	struct queue_rcpt rcpt = o->rcpt;
 
@@ -107,6 +107,32 @@ bool job_within(const struct origin *o, int from, struct str name)
 	return false;
 }
 
+/* Where the recipient o stands written; lists in files belong to what named them. */
+static const struct origin *expansion(const struct origin *o)
+{
+	do
+		o = o->parent;
+	while (o != NULL && o->from == FROM_INCLUDE);
+	return o;
+}
+
+bool job_names_itself(const struct origin *o, struct str name)
+{
+	const struct origin *from = expansion(o);
+
+	return from != NULL && from->from != FROM_RECIPIENT && str_eqi(from->name, name);
+}
+
+bool job_goes_in_again(const struct origin *o)
+{
+	return o->owned || (o->parent != NULL && (o->parent->from == FROM_FORWARD || o->parent->from == FROM_INCLUDE));
+}
+
+struct str job_delivered_to(const struct job *j, const struct origin *o)
+{
+	return cfg.frozen ? j->recipient : o->rcpt.addr;
+}
+
 static const struct origin *below(struct job *j, const struct origin *o, struct str address)
 {
 	struct origin *n = arena_alloc(j->a, sizeof *n);
@@ -122,14 +148,12 @@ static const struct origin *below(struct job *j, const struct origin *o, struct 
 	return n;
 }
 
-/* An address within an expansion: delivered here when it is ours, else sent in again. With the list's owner as sender it is a message of
- * its own in any case, so that bounces go there; only an alias that names itself stays. */
+/* An address within an expansion: delivered here when it is ours, else sent in again. */
 static void deliver_address(struct job *j, const struct origin *o, struct str address)
 {
 	struct rewrite_question q = { .sender = o->sender };
 	struct rewrite_answer answer = { 0 };
 	struct err e = ERR_INIT;
-	struct local_name n;
 
 	q.address = address = tables_answer_address(j->a, address, STR_NONE, o->ext);
 	if (rewrite_ask(cfg.rewrite, j->a, &q, &answer, &e) < 0) {
@@ -143,8 +167,7 @@ static void deliver_address(struct job *j, const struct origin *o, struct str ad
 	}
 	if (job_duplicate(j, 'a', answer.address))
 		return;
-	n = name_split(j->a, answer.address);
-	if (answer.klass == CLASS_LOCAL && str_eqz(answer.transport, service_name()) && (!o->owned || job_within(o, FROM_ALIAS, n.base)))
+	if (answer.klass == CLASS_LOCAL && str_eqz(answer.transport, service_name()))
 		recipient_deliver(j, below(j, o, answer.address), answer.address);
 	else
 		forward_add(j, o, answer.address);
@@ -154,9 +177,11 @@ static void deliver_user(struct job *j, const struct origin *o, struct str user)
 {
 	struct addr old = addr_split(o->rcpt.addr);
 	struct str address = str_chr(user, '@') >= 0 ? user : arena_printf(j->a, "%.*s@%.*s", STRF(user), STRF(old.domain));
-	struct local_name n = name_split(j->a, address);
+	struct local_name n;
 
-	recipient_mailbox(j, below(j, o, address), &n);
+	address = tables_answer_address(j->a, address, STR_NONE, o->ext);
+	n = name_split(j->a, address);
+	recipient_mailbox(j, str_eq(address, o->rcpt.addr) ? o : below(j, o, address), &n);
 }
 
 static void run_task(struct job *j, const struct task *t)
@@ -185,6 +210,7 @@ void job_run(struct job *j, const struct queue_rcpt *rcpt)
 {
 	struct origin top = { .from = FROM_RECIPIENT, .name = rcpt->addr, .rcpt = *rcpt, .sender = j->r->m.sender };
 
+	j->recipient = rcpt->addr;
 	if (rcpt->addr.n > 0 && rcpt->addr.p[0] == '\\')
 		deliver_user(j, &top, str_skip(rcpt->addr, 1));
 	else

@@ -41,7 +41,7 @@ struct settings {
 	const char *mailbox_transport, *fallback_transport, *luser_relay, *mailbox_command, *home_mailbox, *spool, *forward_path;
 	const char *default_privs, *shell, *exec_directory, *command_filter, *forward_filter, *directory_filter, *export;
 	unsigned commands_allowed, files_allowed, extensions, delivered_headers, mailbox_locks;
-	bool original, require_home, strict_owner, expand_owner, reset_owner;
+	bool original, require_home, strict_owner, expand_owner, reset_owner, frozen;
 	int64_t size_limit, command_limit_ms, lock_delay_ms, stale_ms, ipc_ms;
 	int lock_attempts;
 	size_t duplicate_limit;
@@ -64,6 +64,7 @@ struct origin { /* where a target comes from, back to the recipient */
 	struct identity privs; /* who runs commands and owns files */
 	struct queue_rcpt rcpt; /* as logged and written to headers */
 	struct str sender; /* of what is forwarded */
+	bool of_user; /* privs are those of the user whose .forward file it is */
 	bool owned; /* a list: sender is its owner, not the message's sender, who hears no more of it */
 	unsigned depth;
 };
@@ -83,6 +84,7 @@ struct job {
 	struct map *seen; /* of the request */
 	struct forward *forwards;
 	struct str *delivered_to; /* values in the message */
+	struct str recipient; /* what the delivery began with */
 	size_t delivered_count;
 };
 
@@ -93,8 +95,13 @@ void job_report(struct job *j, const struct origin *o, struct report *report, st
 void job_defer(struct job *j, const struct origin *o, const struct err *e); /* logs e, tells the sender little */
 void job_join(struct job *j, const struct deliver_result *res); /* without a log line */
 bool job_duplicate(struct job *j, char kind, struct str key); /* true: that was done before */
+/* What Delivered-To is to say: frozen_delivered_to. */
+struct str job_delivered_to(const struct job *j, const struct origin *o);
 void job_targets(struct job *j, const struct origin *o, const struct target *t, size_t count);
 bool job_within(const struct origin *o, int from, struct str name); /* is this being expanded already? */
+bool job_names_itself(const struct origin *o, struct str name); /* is o an alias's or a user's own name in its own expansion? */
+/* Users named in .forward and :include: files, and in lists with an owner, are sent mail of their own: each is then tried again alone. */
+bool job_goes_in_again(const struct origin *o);
 
 /* A local name, with extension. Suspends. */
 struct local_name {

@@ -47,8 +47,8 @@ static void make_content(struct job *j, const struct origin *o, bool from_line, 
 	struct buf b = { 0 };
 
 	f.sender = addr_quote(j->a, m->sender);
-	f.recipient = addr_quote(j->a, o->rcpt.addr);
-	f.original = o->rcpt.orig.n > 0 ? addr_quote(j->a, o->rcpt.orig) : f.recipient;
+	f.recipient = addr_quote(j->a, job_delivered_to(j, o));
+	f.original = addr_quote(j->a, o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr);
 	f.lines |= from_line ? FRONT_FROM : 0;
 	f.lines |= cfg.original ? FRONT_ORIGINAL : 0;
 	f.lines |= cfg.delivered_headers & delivered ? FRONT_DELIVERED : 0;
@@ -76,9 +76,12 @@ static void write_to(struct job *j, const struct origin *o, const struct identit
 
 void deliver_file(struct job *j, const struct origin *o, struct str path)
 {
-	const char *what = arena_z(j->a, arena_printf(j->a, "file %.*s", STRF(path)));
 	unsigned flags = cfg.mailbox_locks | MBOX_DOTLOCK_OPTIONAL | MBOX_ANY_FILE;
+	const char *what;
 
+	if (path.p[0] == '~') /* "~/file" */
+		path = arena_printf(j->a, "%s%.*s", o->privs.home, STRF(str_skip(path, 1)));
+	what = arena_z(j->a, arena_printf(j->a, "file %.*s", STRF(path)));
 	if (job_duplicate(j, 'f', path))
 		return;
 	if (!(cfg.files_allowed & (unsigned)o->from))
@@ -98,7 +101,6 @@ static void set_envelope(struct environment *env, struct job *j, const struct or
 	} rows[] = {
 		{ "RECIPIENT", o->rcpt.addr },
 		{ "ORIGINAL_RECIPIENT", o->rcpt.orig.n > 0 ? o->rcpt.orig : o->rcpt.addr },
-		{ "SENDER", m->sender.n > 0 ? m->sender : STR("MAILER-DAEMON") },
 		{ "CLIENT_ADDRESS", m->client.addr },
 		{ "CLIENT_HELO", m->client.helo },
 		{ "CLIENT_HOSTNAME", m->client.name },
@@ -109,6 +111,7 @@ static void set_envelope(struct environment *env, struct job *j, const struct or
 		{ "ENVID", m->envid },
 	};
 
+	environment_set(env, "SENDER", filter_text(j->a, m->sender, cfg.command_filter));
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		if (rows[i].value.n > 0)
 			environment_set(env, rows[i].name, filter_text(j->a, rows[i].value, cfg.command_filter));
@@ -237,7 +240,7 @@ static void deliver_spool(struct job *j, const struct origin *o, const struct lo
 	if (maildirs)
 		path = arena_printf(j->a, "%s%.*s/", cfg.spool, STRF(n->base)); /* Maildirs */
 	offload(look_at_spool, &spool);
-	if (spool.found && (spool.st.st_mode & S_IWGRP))
+	if (spool.found && (spool.st.st_mode & (S_IWGRP | S_IWOTH)) == S_IWGRP)
 		who.gid = spool.st.st_gid;
 	if (closed_spool(&spool) && !maildirs) {
 		flags |= MBOX_DOTLOCK_OPTIONAL;

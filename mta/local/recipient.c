@@ -41,27 +41,23 @@ static int find_transport(struct job *j, const struct origin *o, const struct ta
 	return -1;
 }
 
-/* Where the mail of unknown users goes: any target an alias may have. */
+/* Where the mail of unknown users goes: one address. The name in it is a stranger's choice, and so never anything else. */
 static void relay_unknown(struct job *j, const struct origin *o, const struct local_name *n)
 {
 	struct identity nobody = { .name = "", .home = "", .shell = "" };
 	struct origin *next = arena_alloc(j->a, sizeof *next);
-	struct target *t;
-	struct str text;
+	struct target t = { .kind = TARGET_ADDRESS };
 	struct err e = ERR_INIT;
-	size_t count;
 
 	*next = *o;
 	next->parent = o;
 	next->depth = o->depth + 1;
 	next->from = FROM_ALIAS;
 	next->name = STR("luser_relay");
-	if (default_identity(j->a, &next->privs, &e) < 0 ||
-		expand_names(j->a, cfg.luser_relay, n, &nobody, o->rcpt.addr, NULL, &text, &e) < 0 ||
-		alias_parse(j->a, text, &t, &count, &e) < 0)
+	if (expand_names(j->a, cfg.luser_relay, n, &nobody, o->rcpt.addr, NULL, &t.text, &e) < 0)
 		job_defer(j, o, &e);
 	else
-		job_targets(j, next, t, count);
+		job_targets(j, next, &t, 1);
 }
 
 static void unknown_user(struct job *j, const struct origin *o, const struct local_name *n)
@@ -106,7 +102,7 @@ static void deliver_name(struct job *j, const struct origin *o, const struct loc
 
 	if (found < 0)
 		job_defer(j, o, &e);
-	else if (found == 0 && forwards && !job_within(o, FROM_FORWARD, n->base) && expand_forward(j, o, n, &user))
+	else if (found == 0 && forwards && expand_forward(j, o, n, &user))
 		return;
 	else
 		mailbox_of(j, o, n, &user, found == 0);
@@ -129,6 +125,11 @@ void recipient_deliver(struct job *j, const struct origin *o, struct str address
 	} else if (cfg.aliases_broken) {
 		job_finish(j, o, DELIVER_DEFERRED, CODE(0, 4, 3, 0), STR("alias database unavailable"));
 	} else if (!expand_alias(j, o, &n)) {
-		deliver_name(j, o, &n, true);
+		bool itself = job_names_itself(o, n.base);
+
+		if (job_goes_in_again(o) && !itself)
+			forward_add(j, o, address);
+		else
+			deliver_name(j, o, &n, !itself && !job_within(o, FROM_FORWARD, n.base));
 	}
 }

@@ -91,6 +91,7 @@ static void load_numbers(const struct conf *c)
 	cfg.original = conf_bool(c, "enable_original_recipient");
 	cfg.require_home = conf_bool(c, "require_home_directory");
 	cfg.strict_owner = conf_bool(c, "strict_mailbox_ownership");
+	cfg.frozen = conf_bool(c, "frozen_delivered_to");
 	cfg.expand_owner = conf_bool(c, "expand_owner_alias");
 	cfg.reset_owner = conf_bool(c, "reset_owner_alias");
 	cfg.size_limit = conf_size(c, "mailbox_size_limit");

@@ -186,7 +186,7 @@ static void deliver_one(struct arena *a, const struct deliver_request *r, const 
 	struct mailbox_task task = { .hostname = set.myhostname, .file_limit = set.size_limit };
 	struct report report;
 
-	res->relay = STR("virtual");
+	res->relay = str_z(service_name());
 	if (find_place(a, r->m.id, rcpt->addr, &place, res) < 0)
 		return;
 	task.who = place.who;

@@ -9,11 +9,11 @@ use Gatepost::Process qw(slurp spawn spew wait_for wait_port);
 # Rows of master.cf: name, type, private, wakeup, processes; the program is of that name when none is given.
 my @services = map {
     my ($name, $private, $wakeup, $max, $program, $type) = split ' ';
-    join ' ', $name, $type // 'unix', $private, 'n', 'n', $wakeup, $max, $program // $name;
+    join ' ', $name, $type // 'unix', $private, $name =~ /^(?:local|virtual)$/ ? 'n' : '-', 'n', $wakeup, $max, $program // $name;
 } (
     'pickup n 60 1', 'cleanup n - 0', 'qmgr n 300 1', 'showq n - -', 'tlsmgr - 1000? 1', 'rewrite - - - trivial-rewrite', 'bounce - - 0',
     'defer - - 0 bounce', 'trace - - 0 bounce', 'verify - - 1', 'flush n 1000? 0', 'proxymap - - -', 'smtp - - -', 'relay - - - smtp', 'error - - -', 'retry - - - error',
-    'discard - - -', 'anvil - - 1', 'scache - - 1', 'postlog n - 1 postlogd unix-dgram',
+    'discard - - -', 'local - - -', 'virtual - - -', 'anvil - - 1', 'scache - - 1', 'postlog n - 1 postlogd unix-dgram',
 );
 
 sub installed { return $> == 0 && -x '/usr/sbin/postfix' && -x '/usr/lib/postfix/sbin/master' }
