@@ -21,7 +21,7 @@
 
 #define TEXT_MAX 2000         /* octets of one line's text */
 #define HEAD_MAX 512          /* octets in front of the text */
-#define SESSION_MAX 40        /* octets behind it */
+#define SESSION_MAX 64        /* octets of its session's tag */
 #define PENDING_MAX (256 * 1024)
 #define FLUSH_AT (32 * 1024)  /* do not wait for the end of the loop turn */
 #define RECONNECT_MS 1000     /* between attempts to reach a dead syslog */
@@ -322,17 +322,30 @@ static int print(char *to, const char *fmt, ...)
 	return n;
 }
 
+/* The session that the line belongs to, as the tag that syslog of Solaris puts there: all readers of mail logs skip it, while several read the
+ * text to its very end. */
+static const char *session_tag(char *to)
+{
+	const char *id = out.session == NULL ? "" : out.session();
+
+	*to = '\0';
+	if (*id != '\0')
+		snprintf(to, SESSION_MAX, "[ID 0 sid.%s] ", id);
+	return to;
+}
+
 /* What stands in front of the text; returns its size. */
 static size_t head(char *to, const struct level *level)
 {
+	char tag[SESSION_MAX];
 	int n;
 
 	if (out.target == TO_STDERR)
 		n = print(to, "%s: %s", program_invocation_short_name, level->word);
 	else if (out.target == TO_SYSLOG)
-		n = print(to, "<%d>%s %s[%ld]: %s", out.facility | level->severity, stamp(), out.ident, (long)own_pid(), level->word);
+		n = print(to, "<%d>%s %s[%ld]: %s%s", out.facility | level->severity, stamp(), out.ident, (long)own_pid(), session_tag(tag), level->word);
 	else
-		n = print(to, "%s %s %s[%ld]: %s", stamp(), out.host, out.ident, (long)own_pid(), level->word);
+		n = print(to, "%s %s %s[%ld]: %s%s", stamp(), out.host, out.ident, (long)own_pid(), session_tag(tag), level->word);
 	return n < HEAD_MAX ? (size_t)n : HEAD_MAX - 1;
 }
 
@@ -375,15 +388,6 @@ static void tell(const struct level *level, const char *text, size_t n)
 	busy = false;
 }
 
-/* " sid=..." where the line belongs to a session; its size. */
-static size_t add_session(char *to)
-{
-	const char *id = out.session == NULL ? "" : out.session();
-	int n = *id == '\0' ? 0 : snprintf(to, SESSION_MAX, " sid=%s", id);
-
-	return n < SESSION_MAX ? (size_t)n : SESSION_MAX - 1;
-}
-
 void log_tell(void (*tell_one)(const char *level, const char *text, size_t n), const char *(*session)(void))
 {
 	out.tell = tell_one;
@@ -392,7 +396,7 @@ void log_tell(void (*tell_one)(const char *level, const char *text, size_t n), c
 
 static void put(const struct level *level, const char *fmt, va_list ap)
 {
-	char line[HEAD_MAX + TEXT_MAX + SESSION_MAX + 1];
+	char line[HEAD_MAX + TEXT_MAX + 1];
 	int saved = errno;
 	size_t n = head(line, level);
 	int text = format_text(line + n, TEXT_MAX + 1, fmt, ap);
@@ -401,7 +405,7 @@ static void put(const struct level *level, const char *fmt, va_list ap)
 	clean(line + n, size);
 	if (out.tell != NULL && level != &debug)
 		tell(level, line + n, size);
-	n += size + add_session(line + n + size);
+	n += size;
 	line[n++] = '\n';
 	if (out.target == TO_STDERR)
 		to_stderr(line, n);

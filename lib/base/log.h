@@ -25,8 +25,8 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* o
 void log_fatal(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn)); /* "fatal: ...", exit 1 */
 /* log_fatal() says it on stderr, too, unless the log is stdout; for whoever started us, until he is gone. */
 void log_flush(void);
-/* tell() hears every line as it is made: the level's word ("", "warning", "error", "fatal") and the text. session(): what the line's end is to
- * say behind " sid=", "" for nothing. Either may be NULL. */
+/* tell() hears every line as it is made: the level's word ("", "warning", "error", "fatal") and the text. session(): the session that lines are
+ * to name in front of their text, "[ID 0 sid.SESSION]", "" for none. Either may be NULL. */
 void log_tell(void (*tell)(const char *level, const char *text, size_t n), const char *(*session)(void));
 
 #endif

@@ -8,7 +8,7 @@ const struct param params_explain[] = {
 		"How much of data_directory the newest events of this host take; 0: nothing is kept or shared" },
 	{ "explain_time_to_live", PARAM_TIME, "3d", 0, PARAM_MAX, "s", "How long events stay in Redis" },
 	{ "log_session_id", PARAM_BOOL, "no", 0, 0, "",
-		"Log lines of an SMTP session end in its id, \"sid=...\"; fail2ban and logwatch do not know such lines" },
+		"Log lines of an SMTP session begin with its id, \"[ID 0 sid.SESSION]\": a tag that readers of mail logs know and skip" },
 	{ "smtpd_dry_run", PARAM_BOOL, "no", 0, 0, "",
 		"Sessions are for show: policyd leaves no mark, and no message is queued (gatepost try)" },
 	{ "smtpd_reply_token", PARAM_BOOL, "no", 0, 0, "",

@@ -13,8 +13,8 @@
 
 #include "lib/base/str.h"
 
-/* From now on, events go to the socket at this path (copied), below the working directory. After loop_init(). log_sid: lines of the log that
- * belong to a session end in " sid=...". */
+/* From now on, events go to the socket at this path (copied), below the working directory. After loop_init(). log_sid: lines of the log name
+ * the session that they belong to. */
 void story_open(const char *component, const char *path, bool log_sid);
 bool story_wanted(void); /* is there somebody to tell? Nothing need be prepared otherwise */
 
