@@ -45,7 +45,7 @@ ok $mta->log_has(qr/too many errors after/), 'too many errors';
 ok $mta->log_has(qr/status=sent/, times => 3) && $mta->log_has(qr/status=deferred/), 'all is decided';
 $mta->stop;
 my $with = $mta->dir . '/log';
-my @untold = grep { m{/smtpd\[} && !/: \[ID 0 sid\.\w+\] / } split /\n/, slurp($with);
+my @untold = grep { m{/(?:smtpd|cleanup)\[} && !/: \[ID 0 sid\.\w+\] / } split /\n/, slurp($with);
 is "@untold", '', 'each line of a session names it';
 my ($session) = slurp($with) =~ /\[ID 0 sid\.(\w+)\] too many errors after/;
 my @session = grep { /\[ID 0 sid\.$session\]/ } split /\n/, slurp($with);

@@ -29,6 +29,7 @@ int cleanup_send_envelope(struct stream *s, const struct cleanup_request *r, int
 	wire_put_str(&b, r->milters);
 	wire_put_str(&b, r->redirect);
 	message_put_strs(&b, r->bcc, r->bcc_count);
+	wire_put_str(&b, r->session);
 	wire_put_u8(&b, (uint8_t)r->milter_fd_count);
 	wire_end(&b, at);
 	if (r->milter_fd_count > 0)
@@ -108,6 +109,7 @@ static void get_envelope(struct wire_in *in, struct arena *a, struct cleanup_req
 	out->milters = wire_get_str(in);
 	out->redirect = wire_get_str(in);
 	out->bcc = message_get_strs(in, a, &out->bcc_count);
+	out->session = wire_get_str(in);
 	out->milter_fd_count = wire_get_u8(in);
 	if (out->milter_fd_count > STREAM_FDS_MAX)
 		in->bad = true;

@@ -36,6 +36,7 @@ struct cleanup_request {
 	struct str redirect; /* REDIRECT action, or empty */
 	struct str *bcc;
 	size_t bcc_count;
+	struct str session; /* the SMTP session's id, for log and story, or empty */
 };
 
 struct cleanup_answer {

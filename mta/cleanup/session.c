@@ -10,6 +10,7 @@
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
 #include "lib/mail/dsn.h"
+#include "lib/net/fiber.h"
 #include "lib/net/story.h"
 #include "lib/service/service.h"
 #include "mta/cleanup/cleanup.h"
@@ -61,6 +62,7 @@ static void adopt_request(struct mail *x)
 	x->discard = (x->req.flags & CLEANUP_DISCARD) != 0;
 	x->redirect = x->req.redirect;
 	x->seen = map_new();
+	fiber_set_tag(arena_z(x->life, x->req.session));
 	header_init(&x->header, x->life);
 	if (!queue_id_valid(str_z(x->m.id)))
 		mail_refuse_temp(x, "Error: internal protocol error");

@@ -99,6 +99,7 @@ static struct cleanup_request *build_request(struct session *s)
 	r->received = received_field(s);
 	r->hold_reason = t->hold_reason;
 	r->redirect = t->redirect;
+	r->session = str_z(s->sid);
 	r->bcc = t->bcc.v;
 	r->bcc_count = t->bcc.count;
 	add_milters(s, r);
