@@ -89,6 +89,8 @@ subtest 'requeue, expire, delete' => sub {
     like +(gatepost('queue', $new))[1], qr/^$new# /m, 'in both ways';
     is +(gatepost('flush', '--sender', 'ann@b.test'))[0], 0, 'flush by filter';
     ok $sink->wait_message(qr/^To: ann\@b\.test/m), 'returned to its sender';
+    is system("$sbin/gatepost -c " . $mta->dir . '/conf delete - </dev/null 2>/dev/null') >> 8, 0, 'no ids on standard input';
+    is scalar(split / /, ids()), 1, 'are not ALL';
     like +(gatepost('delete', $nul))[1], qr/$nul: removed\ngatepost: Deleted: 1 message\n/, 'deleted';
     ok wait_for(sub { ids() eq '' }), 'nothing left';
     waiting('ann@a.test', 'bob@gone.test') for 1 .. 3;
@@ -101,12 +103,14 @@ subtest 'postsuper' => sub {
     plan skip_all => 'postsuper is for root' if $>;
     my ($one, $two) = map { waiting('ann@a.test', 'bob@gone.test') } 1 .. 2;
     my @super = ("$sbin/postsuper", '-c', $mta->dir . '/conf');
-    is +($mta->command(@super, '-h', $one))[1], "gatepost: $one: placed on hold\ngatepost: Placed on hold: 1 message\n", 'hold';
+    is +($mta->command(@super, '-h', $one))[1], "postsuper: $one: placed on hold\npostsuper: Placed on hold: 1 message\n", 'hold';
     is ids('--in', 'hold'), $one, 'held';
-    is +($mta->command(@super, '-H', 'ALL'))[1], "gatepost: Released from hold: 1 message\n", 'release ALL';
-    is +($mta->command(@super, '-h', 'ALL', 'hold'))[1], "gatepost: Placed on hold: 0 messages\n", 'in another queue';
+    is +($mta->command(@super, '-H', 'ALL'))[1], "postsuper: Released from hold: 1 message\n", 'release ALL';
+    is +($mta->command(@super, '-h', 'ALL', 'hold'))[1], "postsuper: Placed on hold: 0 messages\n", 'in another queue';
     is +($mta->command(@super, '-d', 'NOSUCH123456'))[0], 0, 'one that is gone is no error';
     like +($mta->command(@super, '-d', '/etc/passwd'))[1], qr/invalid mail queue id/, 'no path';
+    is system("@super -d - </dev/null 2>/dev/null"), 0, 'no ids on standard input';
+    is $mta->queued('hold') + $mta->queued('deferred'), 2, 'are not ALL';
     like +($mta->command(@super, '-d', 'ALL', 'nosuch'))[1], qr/invalid directory name: nosuch/, 'no such queue';
     ok wait_for(sub { $mta->queued('deferred') == 2 }), 'both wait';
     like +($mta->command(@super, '-s', '-p', '-e', $one, '-d', $two))[1], qr/$one: expired\n.*Force-expired: 1 message\n.*$two: removed\n.*Deleted: 1 message\n/s, 'several options';

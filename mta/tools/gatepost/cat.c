@@ -45,7 +45,7 @@ static void print_time(const char *name, int64_t us)
 	buf_done(&text);
 }
 
-static void print_client(const struct queue_client *c)
+static void print_client(const struct queue_client *c, const char *prefix)
 {
 	const struct {
 		const char *name;
@@ -56,34 +56,59 @@ static void print_client(const struct queue_client *c)
 		{ "client_port", c->port },
 		{ "helo_name", c->helo },
 		{ "protocol_name", c->proto },
-		{ "sasl_method", c->sasl_method },
-		{ "sasl_username", c->sasl_user },
-		{ "sasl_sender", c->sasl_sender },
 	};
+	char name[32];
 
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		print_named(rows[i].name, rows[i].value);
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		(void)snprintf(name, sizeof name, "%s%s", prefix, rows[i].name);
+		print_named(name, rows[i].value);
+	}
 }
 
+static void print_number(const char *name, int value)
+{
+	if (value != 0)
+		printf("named_attribute: %s=%d\n", name, value);
+}
+
+static void print_recipient(const struct queue_rcpt *r)
+{
+	print_named("dsn_orig_rcpt", r->orcpt);
+	print_number("notify_flags", r->notify);
+	print_line("original_recipient", r->orig.n > 0 ? r->orig : r->addr);
+	print_line(r->done ? "done_recipient" : "recipient", r->addr);
+}
+
+/* The names and the order that Postfix has; it knows some that we do not keep. */
 static void print_envelope(const struct queue_message *m)
 {
-	printf("message_size: %llu\n", (unsigned long long)(m->header_size + m->body_size));
+	unsigned long long size = m->header_size + m->body_size;
+	const struct queue_client *c = &m->client;
+
+	printf("message_size: %15llu %15llu %15zu %15d %15llu %15d\n", size, (unsigned long long)m->header_at, m->rcpt_count, 0, size,
+		(m->flags & QUEUE_UTF8) != 0);
 	print_time("message_arrival_time", m->arrival_us);
-	print_client(&m->client);
+	if (queue_id_time(m->id) > 0)
+		print_time("create_time", queue_id_time(m->id) * 1000000);
+	print_named("log_ident", str_z(m->id));
 	print_named("envelope_id", m->envid);
-	print_named("content_filter", m->filter);
+	print_number("ret_flags", m->ret);
 	print_line("sender", m->sender);
+	print_client(c, "log_");
+	print_client(c, "");
+	print_named("server_address", c->server);
+	if (c->addr.n > 0)
+		print_named("client_address_type", str_any(c->addr, ":") < 0 ? STR("2") : STR("10"));
+	print_named("sasl_method", c->sasl_method);
+	print_named("sasl_username", c->sasl_user);
+	print_named("sasl_sender", c->sasl_sender);
+	print_named("encoding", m->flags & QUEUE_BODY_8BITMIME ? STR("8bit") : STR_NONE);
+	if (m->filter.n > 0)
+		print_line("content_filter", m->filter);
 	if (m->verp.n > 0)
 		print_line("verp_delimiters", m->verp);
-	for (size_t i = 0; i < m->rcpt_count; i++) {
-		const struct queue_rcpt *r = &m->rcpts[i];
-
-		if (r->orcpt.n > 0)
-			print_named("dsn_orig_rcpt", r->orcpt);
-		if (r->orig.n > 0)
-			print_line("original_recipient", r->orig);
-		print_line(r->done ? "done_recipient" : "recipient", r->addr);
-	}
+	for (size_t i = 0; i < m->rcpt_count; i++)
+		print_recipient(&m->rcpts[i]);
 }
 
 static const char *action_word(char action)
@@ -131,6 +156,7 @@ static int print_content(int fd, uint64_t at, uint64_t size)
 {
 	static char piece[PIECE];
 	struct err e = ERR_INIT;
+	bool cr = false;
 
 	while (size > 0) {
 		size_t n = size < PIECE ? (size_t)size : PIECE;
@@ -139,48 +165,71 @@ static int print_content(int fd, uint64_t at, uint64_t size)
 			tool_complain("%s", e.text);
 			return EX_IOERR;
 		}
-		for (size_t i = 0; i < n; i++)
-			if (piece[i] != '\r')
+		for (size_t i = 0; i < n; i++) {
+			if (cr && piece[i] != '\n')
+				putchar('\r');
+			cr = piece[i] == '\r';
+			if (!cr)
 				putchar(piece[i]);
+		}
 		at += n;
 		size -= n;
 	}
 	return EX_OK;
 }
 
-static int print_message(int fd, const char *path, const struct queue_message *m, struct arena *a, struct parts want)
+/* The header block ends with the empty line, which is the body's when only one of them is wanted. */
+static int print_parts(int fd, const struct queue_message *m, struct parts want)
 {
+	char end[4];
+	struct err e = ERR_INIT;
+	bool line = m->header_size >= sizeof end &&
+		    fs_pread_all(fd, end, sizeof end, (off_t)(m->header_at + m->header_size - sizeof end), &e) == 0 &&
+		    memcmp(end, "\r\n\r\n", sizeof end) == 0;
 	int status = EX_OK;
 
-	if (want.envelope) {
-		printf("*** ENVELOPE RECORDS %s ***\n", path);
-		print_envelope(m);
-	}
-	if (want.header || want.body)
-		printf("*** MESSAGE CONTENTS %s ***\n", path);
 	if (want.header)
-		status = print_content(fd, m->header_at, m->header_size);
+		status = print_content(fd, m->header_at, m->header_size - (line && !want.body ? 2 : 0));
+	else if (want.body && line)
+		putchar('\n');
 	if (want.body && status == EX_OK)
 		status = print_content(fd, m->body_at, m->body_size);
-	if (want.envelope)
-		print_history(fd, m, a);
+	return status;
+}
+
+static int print_message(int fd, const char *path, const struct queue_message *m, struct arena *a, struct parts want)
+{
+	int status;
+
+	if (!want.envelope)
+		return print_parts(fd, m, want);
+	printf("*** ENVELOPE RECORDS %s ***\n", path);
+	print_envelope(m);
+	printf("*** MESSAGE CONTENTS %s ***\n", path);
+	status = print_parts(fd, m, want);
+	printf("*** HEADER EXTRACTED %s ***\n", path);
+	print_history(fd, m, a);
 	printf("*** MESSAGE FILE END %s ***\n", path);
 	return status;
 }
 
-static int cat_one(const char *id, struct parts want)
+/* An id, wherever it is; or a path, which is taken as it is. */
+static int cat_one(const char *name, struct parts want)
 {
 	struct arena *a = arena_new("cat");
+	const char *base = strrchr(name, '/');
 	struct buf path = { 0 };
 	struct queue_message m;
 	struct err e = ERR_INIT;
 	int fd = -1, status = EX_NOINPUT;
 
-	if (!queue_find(id, &path))
-		tool_complain("%s: no such message in the queue", id);
+	if (base != NULL)
+		buf_addz(&path, name);
+	if (base == NULL && !queue_find(name, &path))
+		tool_complain("%s: no such message in the queue", name);
 	else if ((fd = open(buf_z(&path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)) < 0)
 		tool_complain("%s: %s", buf_z(&path), strerror(errno));
-	else if (queue_load(fd, id, true, a, &m, &e) < 0)
+	else if (queue_load(fd, base != NULL ? base + 1 : name, true, a, &m, &e) < 0)
 		tool_complain("%s: %s", buf_z(&path), e.text);
 	else
 		status = print_message(fd, buf_z(&path), &m, a, want);
@@ -196,10 +245,12 @@ int verb_cat(struct tool *t, int argc, char **argv)
 	struct parts want = { false, false, false };
 	int option, status = EX_OK;
 
-	while ((option = getopt(argc, argv, "c:bdehoqv")) != -1) { /* -q: always by id */
+	while ((option = getopt(argc, argv, "c:bdehoqrs:v")) != -1) { /* -q: an id needs no other word */
 		if (option == 'c')
 			t->conf_dir = optarg;
-		else if (option == '?')
+		if (strchr("dors", option) != NULL)
+			tool_complain("-%c is about records, which the files of this queue do not have", option);
+		if (strchr("?dors", option) != NULL)
 			return EX_USAGE;
 		want.envelope |= option == 'e';
 		want.header |= option == 'h';

@@ -1,4 +1,4 @@
-/* mta/tools/gatepost/change.c - hold, release, requeue, delete, expire, flush; postsuper. Each is a rename, an unlink or a mode bit of a queue file.
+/* mta/tools/gatepost/change.c - hold, release, requeue, delete, expire, flush. Each is a rename, an unlink or a mode bit of a queue file.
  * A message that the queue manager has in its hands is locked: it can be deleted and expired; to be moved it is marked (mta/qmgr/operator.c).
  */
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
-#include "mta/tools/gatepost/select.h"
+#include "mta/tools/gatepost/change.h"
 
 #define TRIES 3 /* a message may move while we look */
 
@@ -126,24 +126,28 @@ static int give_bucket(struct buf *path)
 	return stat("deferred", &st) < 0 || chown(bucket, st.st_uid, st.st_gid) < 0 ? errno : 0;
 }
 
-/* Due now. */
-static int do_release(const char *queue, const char *path, const char *id)
+int change_to_deferred(const char *path, const char *id, int64_t due_s)
 {
 	struct buf to = { 0 };
 	struct err e = ERR_INIT;
-	int error;
+	int error = queue_deferred_path(due_s, id, &to, &e) < 0 ? EIO : 0;
 
-	if (!is(queue, "hold"))
-		return unmark(path);
-	if (utimes(path, NULL) < 0)
-		return errno;
-	error = queue_deferred_path(clock_wall_us() / 1000000, id, &to, &e) < 0 ? EIO : 0;
 	if (error == 0)
 		error = give_bucket(&to);
 	if (error == 0)
 		error = move(path, buf_z(&to));
 	buf_done(&to);
 	return error;
+}
+
+/* Due now. */
+static int do_release(const char *queue, const char *path, const char *id)
+{
+	if (!is(queue, "hold"))
+		return unmark(path);
+	if (utimes(path, NULL) < 0)
+		return errno;
+	return change_to_deferred(path, id, clock_wall_us() / 1000000);
 }
 
 /* Back to where it came in: addresses are rewritten again, the content filter sees it again. */
@@ -186,7 +190,7 @@ static const struct action actions[] = {
 	{ "expire", 'e', "expired", "Force-expired", do_expire },
 };
 
-static const struct action *find_action(const char *verb, char option)
+const struct action *change_find(const char *verb, char option)
 {
 	for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
 		if (verb != NULL ? strcmp(actions[i].verb, verb) == 0 : actions[i].option == option)
@@ -196,15 +200,13 @@ static const struct action *find_action(const char *verb, char option)
 
 /* ---- over a selection ---- */
 
-static void say(const char *text)
+static void say_it(const char *text)
 {
-	fprintf(stderr, "gatepost: %s\n", text);
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, text);
 	log_info("%s", text);
 }
 
-static void sayf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-static void sayf(const char *fmt, ...)
+void change_say(const char *fmt, ...)
 {
 	struct buf b = { 0 };
 	va_list ap;
@@ -212,7 +214,7 @@ static void sayf(const char *fmt, ...)
 	va_start(ap, fmt);
 	buf_addfv(&b, fmt, ap);
 	va_end(ap);
-	say(buf_z(&b));
+	say_it(buf_z(&b));
 	buf_done(&b);
 }
 
@@ -243,11 +245,11 @@ static void change_one(void *ctx, const struct entry *n)
 	if (error == 0 || error == EALREADY) {
 		c->done++;
 		if (!c->quiet)
-			sayf("%s: %s%s", n->id, c->what->each, error == 0 ? "" : "; a delivery that is running comes to its end");
+			change_say("%s: %s%s", n->id, c->what->each, error == 0 ? "" : "; a delivery that is running comes to its end");
 	} else if (error == EWOULDBLOCK) {
 		c->later++;
 		if (!c->quiet)
-			sayf("%s: is being delivered; %s after that", n->id, c->what->each);
+			change_say("%s: is being delivered; %s after that", n->id, c->what->each);
 	} else if (error != ECANCELED && error != ENOENT) {
 		c->failed++;
 		tool_complain("%s: %s", n->path, strerror(error));
@@ -262,14 +264,14 @@ static void tell_missing(void *ctx, const char *id)
 	tool_complain("%s: no such message in the queue", id);
 }
 
-static int apply(struct tool *t, const struct action *what, struct selection *s, bool lenient)
+int change_apply(struct tool *t, const struct action *what, struct selection *s, bool lenient)
 {
-	struct change c = { .what = what, .quiet = s->all && s->id_count == 0 };
-	int status = selection_walk(s, false, change_one, lenient ? NULL : tell_missing, &c);
+	struct change c = { .what = what, .quiet = s->all && !s->named };
+	int status = selection_walk(s, SELECT_NAMES, change_one, lenient ? NULL : tell_missing, &c);
 
-	sayf("%s: %lu message%s", what->sum, c.done, c.done == 1 ? "" : "s");
+	change_say("%s: %lu message%s", what->sum, c.done, c.done == 1 ? "" : "s");
 	if (c.later > 0)
-		sayf("To be %s when their delivery has ended: %lu message%s", what->each, c.later, c.later == 1 ? "" : "s");
+		change_say("To be %s when their delivery has ended: %lu message%s", what->each, c.later, c.later == 1 ? "" : "s");
 	if (what->run == do_requeue && c.done > 0)
 		queue_wake_pickup();
 	if (what->run == do_release && c.done > 0 && running_master(t) != 0)
@@ -279,7 +281,7 @@ static int apply(struct tool *t, const struct action *what, struct selection *s,
 	return status;
 }
 
-static void begin(struct tool *t, const char *program)
+void change_begin(struct tool *t, const char *program)
 {
 	const struct conf *c = tool_conf(t);
 	const char *target = conf_str(c, "maillog_file");
@@ -312,10 +314,10 @@ static int flush_selection(struct tool *t, struct selection *s)
 	struct flush f = { .t = t };
 	int status;
 
-	if (!s->filtered && s->id_count == 0)
+	if (!s->filtered && !s->named)
 		return flush_queue(t, NOTIFY_FLUSH, "");
 	tool_enter_queue(t);
-	status = selection_walk(s, false, flush_one, NULL, &f);
+	status = selection_walk(s, SELECT_NAMES, flush_one, NULL, &f);
 	return status != EX_OK ? status : f.status;
 }
 
@@ -349,57 +351,10 @@ int verb_change(struct tool *t, int argc, char **argv)
 	if (status == EX_OK && strcmp(argv[0], "flush") == 0) {
 		status = flush_selection(t, &s);
 	} else if (status == EX_OK) {
-		begin(t, "gatepost");
-		status = apply(t, find_action(argv[0], 0), &s, false);
+		change_begin(t, "gatepost");
+		status = change_apply(t, change_find(argv[0], 0), &s, false);
 	}
 	selection_end(&s);
-	log_flush();
-	return status;
-}
-
-/* Options are obeyed in their order; what follows them are the queues to work in. */
-static int obey_options(struct tool *t, int argc, char **argv, char **queues, int queue_count)
-{
-	int option, status = EX_OK;
-
-	optind = 0;
-	while (status == EX_OK && (option = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) != -1) {
-		const struct action *what = find_action(NULL, (char)(option == 'f' ? 'e' : option));
-		struct selection s;
-
-		if (what == NULL) /* -s -S -p: nothing is left behind that needs it */
-			continue;
-		selection_begin(&s);
-		for (int i = 0; i < queue_count && status == EX_OK; i++)
-			status = selection_option(&s, SELECT_IN, queues[i]) ? EX_OK : EX_USAGE;
-		if (status == EX_OK) {
-			(void)selection_add(&s, optarg); /* what is no id was told */
-			if (!selection_empty(&s) || strcmp(optarg, "-") == 0)
-				status = apply(t, what, &s, true);
-			if (option == 'f')
-				status = apply(t, find_action("release", 0), &s, true);
-		}
-		selection_end(&s);
-	}
-	return status;
-}
-
-int verb_super(struct tool *t, int argc, char **argv)
-{
-	int option, status;
-
-	while ((option = getopt(argc, argv, "c:d:e:f:h:H:pr:sSv")) != -1) {
-		if (option == '?')
-			return EX_USAGE;
-		if (option == 'c')
-			t->conf_dir = optarg;
-	}
-	if (geteuid() != 0) {
-		tool_complain("use of this command is reserved for the superuser");
-		return EX_NOPERM;
-	}
-	begin(t, "postsuper");
-	status = obey_options(t, argc, argv, argv + optind, argc - optind);
 	log_flush();
 	return status;
 }

@@ -3,14 +3,15 @@
  */
 #include "mta/tools/gatepost/gatepost.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <sysexits.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/json.h"
 #include "lib/base/mem.h"
-#include "lib/base/utf8.h"
 #include "lib/table/table.h"
 
 const struct verb tool_verbs[] = {
@@ -31,19 +32,23 @@ const struct verb tool_verbs[] = {
 	{ "shadow", verb_shadow, "report [--json] [LOG ...]", "where shadow policies differ" },
 	{ "map", verb_map, "[-firw] [-s | -q KEY | -d KEY] TYPE:NAME ...", "make, list or ask a table" },
 	{ "alias", verb_alias, "[-firw] [-s | -q KEY | -d KEY] [TYPE:NAME ...]", "the same for alias files" },
-	{ "queue", verb_queue, "[--json] [FILTER ...] [ID ...]", "show messages: --older, --younger AGE, --larger, --smaller SIZE, --sender, "
+	{ "queue", verb_queue, "[--json] [FILTER ...] [ID ...]",
+		"show messages: --older, --younger AGE, --larger, --smaller SIZE, --sender, "
 		"--recipient, --domain, --reason PATTERN, --in QUEUE" },
+	{ "shape", verb_shape, "[--json] [-lps] [-b N] [-t MINUTES] [FILTER ...] [QUEUE ...]",
+		"how much waits for whom, and for how long?" },
 	{ "hold", verb_change, "ID ... | ALL | FILTER ...", "keep messages from being delivered" },
 	{ "release", verb_change, "ID ... | ALL | FILTER ...", "let held messages go" },
 	{ "requeue", verb_change, "ID ... | ALL | FILTER ...", "take messages in again, as if they had just come" },
 	{ "delete", verb_change, "ID ... | ALL | FILTER ...", "remove messages" },
 	{ "expire", verb_change, "ID ... | ALL | FILTER ...", "return messages to their senders after the next attempt" },
-	{ "super", verb_super, "[-d ID] [-e ID] [-f ID] [-h ID] [-H ID] [-r ID] [QUEUE ...]", "the same in postsuper's words" },
+	{ "super", verb_super, "[-psS] [-d ID] [-e ID] [-f ID] [-h ID] [-H ID] [-r ID] [QUEUE ...]",
+		"the same in postsuper's words; -s puts the queue in order, -p removes what a crash left behind" },
 	{ "trace", verb_explain, "ID", "what happened to a message" },
 	{ "dkim", verb_dkim, "genkey | testkey ...", "make or look up a DKIM key" },
 	{ "dmarc", verb_dmarc, "report [--send] [-d DAY] [-o DIR]", "write and mail aggregate reports" },
 	{ "flush", verb_change, "[ID ... | ALL | FILTER ...]", "try everything, or some messages, now" },
-	{ "cat", verb_cat, "[-bhe] ID ...", "show a message of the queue" },
+	{ "cat", verb_cat, "[-bhe] ID | PATH ...", "show a message of the queue" },
 	{ "sendmail", verb_sendmail, "...", "submit a message" },
 	{ "man", verb_man, "gatepost | main.cf", "print a manual page" },
 	{ NULL, NULL, NULL, NULL },
@@ -51,8 +56,8 @@ const struct verb tool_verbs[] = {
 
 static const struct {
 	const char *program, *verb;
-} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" }, { "postalias", "alias" }, { "postcat", "cat" },
-	{ "postsuper", "super" } };
+} other_names[] = { { "postqueue", "queue" }, { "mailq", "queue" }, { "postconf", "config" }, { "postmap", "map" },
+	{ "postalias", "alias" }, { "postcat", "cat" }, { "postsuper", "super" }, { "qshape", "shape" } };
 
 void tool_complain(const char *fmt, ...)
 {
@@ -63,7 +68,7 @@ void tool_complain(const char *fmt, ...)
 	buf_addfv(&raw, fmt, ap);
 	va_end(ap);
 	buf_add_safe(&safe, buf_str(&raw));
-	fprintf(stderr, "gatepost: %s\n", buf_z(&safe));
+	fprintf(stderr, "%s: %s\n", program_invocation_short_name, buf_z(&safe));
 	buf_done(&raw);
 	buf_done(&safe);
 }
@@ -114,31 +119,13 @@ const char *tool_daemon(struct tool *t, struct arena *a, const char *name)
 	return path;
 }
 
-static void print_escaped(unsigned char c)
-{
-	static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt";
-
-	for (const char *s = shorts; *s != '\0'; s += 2) {
-		if ((unsigned char)*s == c) {
-			printf("\\%c", s[1]);
-			return;
-		}
-	}
-	printf(c < 32 || c == 127 ? "\\u%04x" : "%c", c);
-}
-
 void tool_print_json(struct str s)
 {
-	bool text = utf8_valid(s);
+	struct buf b = { 0 };
 
-	putchar('"');
-	for (size_t i = 0; i < s.n; i++) {
-		if (!text && (unsigned char)s.p[i] > 127)
-			fputs("\\ufffd", stdout);
-		else
-			print_escaped((unsigned char)s.p[i]);
-	}
-	putchar('"');
+	json_add_string(&b, s);
+	fwrite(b.p, 1, b.n, stdout);
+	buf_done(&b);
 }
 
 static const char *own_directory(void)
@@ -208,7 +195,8 @@ int main(int argc, char **argv)
 {
 	struct tool t = { .conf_dir = default_directory(), .self_dir = own_directory() };
 	const struct verb *v = verb_of_program(argv[0]);
-	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { NULL, 0, NULL, 0 } };
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 } };
 	int option;
 
 	while (v == NULL && (option = getopt_long(argc, argv, "+c:hV", longs, NULL)) != -1) {

@@ -60,6 +60,7 @@ int verb_queue(struct tool *t, int argc, char **argv);
 int verb_rate(struct tool *t, int argc, char **argv);
 int verb_reload(struct tool *t, int argc, char **argv);
 int verb_sendmail(struct tool *t, int argc, char **argv);
+int verb_shape(struct tool *t, int argc, char **argv);
 int verb_shadow(struct tool *t, int argc, char **argv);
 int verb_start(struct tool *t, int argc, char **argv);
 int verb_super(struct tool *t, int argc, char **argv);

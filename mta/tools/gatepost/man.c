@@ -184,7 +184,7 @@ static const char gatepost_head[] =
 static const char gatepost_foot[] =
 	".El\n"
 	".Pp\n"
-	"Called as postqueue, postsuper, postcat, postconf, postmap or postalias,\n"
+	"Called as postqueue, postsuper, postcat, postconf, postmap, postalias or qshape,\n"
 	".Nm\n"
 	"takes the options that Postfix has under that name.\n"
 	".Sh EXIT STATUS\n"

@@ -1,6 +1,7 @@
 /* mta/tools/gatepost/queue.c - queue: list messages, for people (as mailq prints it) or as JSON, one message a line. */
 #include <sysexits.h>
 
+#include "lib/base/json.h"
 #include "lib/mail/date.h"
 #include "mta/tools/gatepost/select.h"
 
@@ -10,6 +11,7 @@ struct listing {
 	bool json;
 	unsigned long count;
 	uint64_t size;
+	struct buf line; /* for programs */
 };
 
 static struct str sender_of(const struct entry *n)
@@ -97,33 +99,40 @@ static void print_footer(const struct listing *l)
 
 /* ---- for programs ---- */
 
-static void print_json_recipients(const struct entry *n)
+static void add_json_recipients(struct buf *b, const struct entry *n)
 {
 	const char *separator = "";
 
 	for (size_t i = 0; i < n->m.rcpt_count; i++) {
 		if (n->m.rcpts[i].done)
 			continue;
-		printf("%s{\"address\": ", separator);
-		tool_print_json(n->m.rcpts[i].addr);
+		buf_addz(b, separator);
+		buf_addz(b, "{\"address\": ");
+		json_add_string(b, n->m.rcpts[i].addr);
 		if (n->last[i] != NULL) {
-			printf(", \"delay_reason\": ");
-			tool_print_json(n->last[i]->text);
+			buf_addz(b, ", \"delay_reason\": ");
+			json_add_string(b, n->last[i]->text);
 		}
-		printf("}");
+		buf_addc(b, '}');
 		separator = ", ";
 	}
 }
 
-static void print_json_entry(const struct entry *n)
+/* The members that Postfix has, spaced as there. */
+static void print_json_entry(struct listing *l, const struct entry *n)
 {
-	printf("{\"queue_name\": \"%s\", \"queue_id\": \"%s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": %s, "
-	       "\"sender\": ",
+	struct buf *b = &l->line;
+
+	buf_clear(b);
+	buf_addf(b,
+		"{\"queue_name\": \"%s\", \"queue_id\": \"%s\", \"arrival_time\": %lld, \"message_size\": %llu, \"forced_expire\": %s, "
+		"\"sender\": ",
 		n->queue, n->m.id, (long long)(n->m.arrival_us / 1000000), (unsigned long long)size_of(n), n->expiring ? "true" : "false");
-	tool_print_json(sender_of(n));
-	printf(", \"recipients\": [");
-	print_json_recipients(n);
-	printf("]}\n");
+	json_add_string(b, sender_of(n));
+	buf_addz(b, ", \"recipients\": [");
+	add_json_recipients(b, n);
+	buf_addz(b, "]}\n");
+	fwrite(b->p, 1, b->n, stdout);
 }
 
 /* ---- the listing ---- */
@@ -135,7 +144,7 @@ static void list_one(void *ctx, const struct entry *n)
 	l->count++;
 	l->size += size_of(n);
 	if (l->json)
-		print_json_entry(n);
+		print_json_entry(l, n);
 	else
 		print_entry(l, n);
 }
@@ -146,9 +155,10 @@ static int list(struct tool *t, struct selection *s, bool json)
 	int status;
 
 	tool_enter_queue(t);
-	status = selection_walk(s, true, list_one, NULL, &l);
+	status = selection_walk(s, SELECT_REASONS, list_one, NULL, &l);
 	if (!json && status == EX_OK)
 		print_footer(&l);
+	buf_done(&l.line);
 	return status;
 }
 

@@ -117,6 +117,7 @@ static bool add_from_input(struct selection *s)
 
 bool selection_add(struct selection *s, const char *word)
 {
+	s->named |= strcmp(word, "ALL") != 0;
 	if (strcmp(word, "-") == 0)
 		return add_from_input(s);
 	if (strcmp(word, "ALL") == 0) {
@@ -140,7 +141,7 @@ bool selection_add(struct selection *s, const char *word)
 
 bool selection_empty(const struct selection *s)
 {
-	return s->id_count == 0 && !s->all && !s->filtered;
+	return !s->named && !s->all && !s->filtered;
 }
 
 /* ---- does it fit? ---- */
@@ -186,7 +187,7 @@ static bool entry_fits(const struct selection *s, struct arena *a, const struct 
 
 struct walk {
 	struct selection *s;
-	bool read;
+	enum select_depth depth;
 	select_fn *fn;
 	void *ctx;
 	const char *queue;
@@ -222,9 +223,9 @@ static bool read_entry(struct walk *w, struct entry *n)
 		return false;
 	}
 	good = queue_load(fd, n->id, false, w->a, &n->m, &e) == 0;
-	if (good)
+	if (good && w->depth == SELECT_REASONS)
 		read_reasons(w, fd, n);
-	else if (queue_begun(fd))
+	else if (!good && queue_begun(fd))
 		tool_complain("%s: %s", n->path, e.text);
 	n->expiring = fstat(fd, &st) == 0 && (st.st_mode & QUEUE_MODE_EXPIRE) != 0;
 	close(fd);
@@ -236,7 +237,7 @@ static int visit(void *ctx, const char *path, const char *id)
 	struct walk *w = ctx;
 	struct entry n = { .queue = w->queue, .path = path, .id = id };
 
-	if ((!w->read || read_entry(w, &n)) && (!w->s->filtered || entry_fits(w->s, w->a, &n)))
+	if ((w->depth == SELECT_NAMES || read_entry(w, &n)) && (!w->s->filtered || entry_fits(w->s, w->a, &n)))
 		w->fn(w->ctx, &n);
 	arena_reset(w->a);
 	return 0;
@@ -257,15 +258,22 @@ static void visit_id(struct walk *w, const char *id, void (*missing)(void *ctx, 
 	buf_done(&path);
 }
 
-int selection_walk(struct selection *s, bool want_content, select_fn *fn, void (*missing)(void *ctx, const char *id), void *ctx)
+static enum select_depth needed_depth(const struct selection *s, enum select_depth wanted)
 {
-	struct walk w = { .s = s, .read = want_content || s->filtered, .fn = fn, .ctx = ctx, .a = arena_new("message"), .e = ERR_INIT };
+	if (s->reason != NULL)
+		return SELECT_REASONS;
+	return s->filtered && wanted == SELECT_NAMES ? SELECT_ENVELOPE : wanted;
+}
+
+int selection_walk(struct selection *s, enum select_depth depth, select_fn *fn, void (*missing)(void *ctx, const char *id), void *ctx)
+{
+	struct walk w = { .s = s, .depth = needed_depth(s, depth), .fn = fn, .ctx = ctx, .a = arena_new("message"), .e = ERR_INIT };
 	const char *const *queues = s->queues[0] != NULL ? s->queues : usual;
 	int status = EX_OK;
 
 	for (size_t i = 0; i < s->id_count; i++)
 		visit_id(&w, arena_z(s->life, s->ids[i]), missing);
-	for (; s->id_count == 0 && *queues != NULL; queues++) {
+	for (; !s->named && *queues != NULL; queues++) {
 		w.queue = *queues;
 		if (queue_visit(w.queue, visit, &w, &w.e) == 0)
 			continue;

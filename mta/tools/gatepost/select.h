@@ -14,6 +14,7 @@ struct selection {
 	struct str *ids;
 	size_t id_count, id_cap;
 	bool all; /* ALL was said */
+	bool named; /* ids were to be named, perhaps on standard input: if there are none, that is not everything */
 	const char *queues[SELECT_QUEUES_MAX]; /* NULL at the end; none: those of mail that is not finished */
 	int64_t older_ms, younger_ms; /* 0: whatever their age */
 	uint64_t larger, smaller; /* octets; 0: whatever */
@@ -52,14 +53,16 @@ bool selection_empty(const struct selection *s);
 struct entry { /* one message */
 	const char *queue, *path, *id;
 	bool expiring; /* marked by the operator */
-	struct queue_message m; /* read only when the selection is filtered, or want_content */
-	const struct queue_status **last; /* by recipient: the latest deferral, or NULL */
+	struct queue_message m; /* from SELECT_ENVELOPE on, or when the selection is filtered */
+	const struct queue_status **last; /* by recipient: the latest deferral, or NULL; with SELECT_REASONS */
 };
+
+enum select_depth { SELECT_NAMES, SELECT_ENVELOPE, SELECT_REASONS }; /* how much of each message is read */
 
 /* Call fn for each. Messages that come, go, or move meanwhile may be missed. Working directory: the queue directory.
  * missing (may be NULL) gets ids that are nowhere. Exit status. */
 typedef void select_fn(void *ctx, const struct entry *n);
 int selection_walk(
-	struct selection *s, bool want_content, select_fn *fn, void (*missing)(void *ctx, const char *id), void *ctx);
+	struct selection *s, enum select_depth depth, select_fn *fn, void (*missing)(void *ctx, const char *id), void *ctx);
 
 #endif
