@@ -42,7 +42,8 @@ struct table *ruleset_table(struct str spec, struct err *e)
 	return t;
 }
 
-bool ruleset_is_table(struct str word)
+/* "type:name" with a type we have. */
+static bool is_table(struct str word)
 {
 	ptrdiff_t colon = str_chr(word, ':');
 
@@ -202,7 +203,7 @@ static void open_tables_in(struct str text)
 	while ((word = str_word_braced(&text)).n > 0) {
 		struct err e = ERR_INIT;
 
-		if (ruleset_is_table(word))
+		if (is_table(word))
 			(void)ruleset_table(word, &e);
 		else if (word.n > 2 && word.p[0] == '{')
 			open_tables_in(str_sub(word, 1, word.n - 2));

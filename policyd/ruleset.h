@@ -29,6 +29,5 @@ struct table *ruleset_table(struct str spec, struct err *e);
 void ruleset_open_tables(const struct conf *c);
 /* Parse every list, class and, of smtpd's lists, what is ours to evaluate; what cannot be used is told by parameter. */
 void ruleset_try_all(const struct conf *c, void (*bad)(const char *parameter, const struct err *e));
-bool ruleset_is_table(struct str word); /* "type:name" with a type we have */
 
 #endif

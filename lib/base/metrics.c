@@ -73,7 +73,7 @@ static void make_single_series(void)
 {
 	for (int m = 0; m < METRIC_COUNT; m++)
 		if (*metric_rows[m].labels == '\0')
-			metric_add((enum metric)m, 0, NULL, NULL, NULL);
+			metric_move((enum metric)m, 0, NULL);
 }
 
 bool metrics_open(int fd, const char *command, const char *service)
@@ -289,7 +289,7 @@ static void plus(_Atomic uint64_t *cell, uint64_t n)
 	atomic_fetch_add_explicit(cell, n, memory_order_relaxed); /* the last slot may be shared */
 }
 
-void metric_add(enum metric m, uint64_t n, const char *a, const char *b, const char *c)
+static void add(enum metric m, uint64_t n, const char *a, const char *b, const char *c)
 {
 	_Atomic uint64_t *cell = cell_of(m, (const char *const[METRIC_LABELS_MAX]){ a, b, c });
 
@@ -299,12 +299,12 @@ void metric_add(enum metric m, uint64_t n, const char *a, const char *b, const c
 
 void metric_count(enum metric m, const char *a, const char *b, const char *c)
 {
-	metric_add(m, 1, a, b, c);
+	add(m, 1, a, b, c);
 }
 
 void metric_move(enum metric m, int64_t by, const char *a)
 {
-	metric_add(m, (uint64_t)by, a, NULL, NULL); /* modulo 2^64, which the sum of all undoes */
+	add(m, (uint64_t)by, a, NULL, NULL); /* modulo 2^64, which the sum of all undoes */
 }
 
 void metric_set(enum metric m, int64_t value, const char *a)

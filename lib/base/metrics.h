@@ -75,8 +75,7 @@ const uint64_t *metric_buckets(enum metric_unit unit);
 /* ---- counting; without metrics_open() nothing happens ---- */
 
 /* Label values in the row's order; NULL for those it has not. A label "service" is filled in by the process itself: it has no argument. */
-void metric_add(enum metric m, uint64_t n, const char *a, const char *b, const char *c);
-void metric_count(enum metric m, const char *a, const char *b, const char *c); /* 1 */
+void metric_count(enum metric m, const char *a, const char *b, const char *c); /* one more */
 void metric_move(enum metric m, int64_t by, const char *a);                    /* a gauge: all processes' values are added up */
 void metric_set(enum metric m, int64_t value, const char *a);                   /* a gauge that one process alone has */
 void metric_observe(enum metric m, uint64_t value, const char *a, const char *b);

@@ -68,7 +68,8 @@ bool packet_get_u32(struct str *rest, uint32_t *v)
 	return true;
 }
 
-bool packet_get_z(struct str *rest, struct str *s)
+/* As packet_get_u32(): text up to a NUL. */
+static bool get_z(struct str *rest, struct str *s)
 {
 	ptrdiff_t nul = str_chr(*rest, '\0');
 
@@ -148,9 +149,9 @@ static bool take_field(char kind, struct str *rest, struct reply *out, struct st
 		*rest = STR_NONE;
 		return true;
 	case 'o':
-		return rest->n == 0 || packet_get_z(rest, text);
+		return rest->n == 0 || get_z(rest, text);
 	default:
-		return packet_get_z(rest, text);
+		return get_z(rest, text);
 	}
 }
 
@@ -279,7 +280,7 @@ bool optneg_parse(struct str payload, struct optneg *out)
 
 bool optneg_next_list(struct str *lists, uint32_t *stage, struct str *names)
 {
-	return packet_get_u32(lists, stage) && packet_get_z(lists, names);
+	return packet_get_u32(lists, stage) && get_z(lists, names);
 }
 
 /* ---- export ---- */

@@ -25,7 +25,6 @@ void packet_head(struct buf *b, char command, size_t n);
 
 /* Reading: a payload, front to back. All return false, and take nothing, when it does not begin with such a field. */
 bool packet_get_u32(struct str *rest, uint32_t *v);
-bool packet_get_z(struct str *rest, struct str *s);
 /* Split 5 octets: size of the payload and command. False: length 0 or over PACKET_REPLY_MAX. */
 bool packet_head_parse(const unsigned char head[PACKET_HEAD], size_t *payload, char *command);
 uint32_t packet_length(const unsigned char head[PACKET_HEAD]);

@@ -165,7 +165,6 @@ void reuse_keep(struct filter *f); /* which was written: f->io is for the next o
 
 /* macros.c: the D packet for an event, in front of it. */
 void macros_put(struct milter_session *s, const struct filter *f, const struct event *ev, struct buf *out);
-const char *macros_list(const struct milter_session *s, const struct filter *f, enum milter_stage stage);
 bool macro_value(struct milter_session *s, struct str name, struct str *value);
 struct str macro_word(struct str *list); /* next name, without braces; empty: no more */
 

@@ -63,14 +63,15 @@ bool macro_value(struct milter_session *s, struct str name, struct str *value)
 	return known_value(s, name, value) || default_value(s->macros.defaults, name, value);
 }
 
-const char *macros_list(const struct milter_session *s, const struct filter *f, enum milter_stage stage)
+/* The names for that event: the filter's wish, or ours. */
+static const char *wanted(const struct milter_session *s, const struct filter *f, enum milter_stage stage)
 {
 	return f->macros[stage] != NULL ? f->macros[stage] : s->macros.names[stage];
 }
 
 void macros_put(struct milter_session *s, const struct filter *f, const struct event *ev, struct buf *out)
 {
-	struct str list = str_z(macros_list(s, f, ev->stage)), rest = list, word;
+	struct str list = str_z(wanted(s, f, ev->stage)), rest = list, word;
 	size_t at = packet_begin(out, 'D');
 
 	buf_addc(out, ev->command);

@@ -49,7 +49,6 @@ int redis_node_run(struct redis_node *n, struct arena *a, struct str command, bo
 	struct err *e);
 
 /* ---- redis_route.c ---- */
-struct redis_node *redis_node_get(struct redis *r, struct str endpoint); /* NULL: too many */
 /* Where the command goes. NULL with *e: nobody knows. Suspends. */
 struct redis_node *redis_route(struct redis *r, struct str command, int64_t deadline, struct err *e);
 /* The way may have changed: look, in the background, not too often. */

@@ -12,7 +12,8 @@
 
 #define FIND_PAUSE_MS 500 /* between two looks: a fail-over takes longer */
 
-struct redis_node *redis_node_get(struct redis *r, struct str endpoint)
+/* The one by that name, new if need be; NULL: too many. */
+static struct redis_node *node_get(struct redis *r, struct str endpoint)
 {
 	for (size_t i = 0; i < r->node_count; i++)
 		if (str_eqz(endpoint, r->nodes[i]->endpoint) && !r->nodes[i]->sentinel)
@@ -33,7 +34,7 @@ static struct redis_node *node_at(struct redis *r, const struct redis_node *aske
 		snprintf(text, sizeof text, "%.*s:%.*s", STRF(str_sub(own, 0, (size_t)str_rchr(own, ':'))), STRF(port));
 	else
 		snprintf(text, sizeof text, v6 ? "inet:[%.*s]:%.*s" : "inet:%.*s:%.*s", STRF(host), STRF(port));
-	return host.n > 255 || port.n > 5 ? NULL : redis_node_get(r, str_z(text));
+	return host.n > 255 || port.n > 5 ? NULL : node_get(r, str_z(text));
 }
 
 /* ---- asking sentinels ---- */

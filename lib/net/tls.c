@@ -262,8 +262,3 @@ ssize_t tls_write(struct tls *t, const void *p, size_t n, bool *want_write)
 		errno = EPIPE; /* the peer has said goodbye */
 	return -1;
 }
-
-size_t tls_pending(const struct tls *t)
-{
-	return (size_t)SSL_pending(t->ssl);
-}

@@ -112,7 +112,6 @@ void tls_tickets_secret(struct buf *out);
  * tells what TLS waits for. */
 ssize_t tls_read(struct tls *t, void *p, size_t n, bool *want_write);
 ssize_t tls_write(struct tls *t, const void *p, size_t n, bool *want_write);
-size_t tls_pending(const struct tls *t);
 void tls_free(struct tls *t);
 
 /* When the first certificate in a PEM file ends, in seconds since 1970; 0: there is none. Blocking. */

@@ -81,19 +81,9 @@ bool service_stopping(void)
 	return self.stopping;
 }
 
-unsigned service_sessions(void)
-{
-	return acceptor_sessions();
-}
-
 unsigned service_max_clients(void)
 {
 	return self.options.max_clients;
-}
-
-unsigned service_listener_count(void)
-{
-	return self.options.listener_count;
 }
 
 int service_listener(unsigned i)

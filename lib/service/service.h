@@ -57,10 +57,8 @@ const struct conf *service_conf_with(const char *setting, struct err *e);
 bool service_testing(void);            /* -t: init() is to leave nothing behind */
 bool service_draining(void);           /* sessions should end at the next safe point */
 bool service_stopping(void);           /* so should those with clients of the outside: nobody takes over */
-unsigned service_sessions(void);       /* connections being served */
 unsigned service_max_clients(void);    /* with SERVICE_CROWD: of all workers; 0: no limit */
 void service_tell_full(void);          /* warn that the limit is reached, in Postfix's words, once a minute */
-unsigned service_listener_count(void);
 int service_listener(unsigned i);      /* fd */
 
 #endif

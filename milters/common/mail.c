@@ -22,7 +22,8 @@ void mail_free(struct mail *m)
 {
 	if (m == NULL)
 		return;
-	m->set->role->forget(m);
+	if (m->set->role->forget != NULL)
+		m->set->role->forget(m);
 	settings_put(m->set);
 	arena_free(m->life);
 }

@@ -27,7 +27,7 @@ struct role {
 	int (*header)(struct mail *m, struct err *e); /* all fields are there */
 	bool (*body)(struct mail *m, struct str piece); /* false: no need to see more */
 	int (*end)(struct mail *m, struct err *e); /* the place for changes and for m->refusal */
-	void (*forget)(struct mail *m); /* what m->own holds outside m->life; called once, whatever happened before */
+	void (*forget)(struct mail *m); /* what m->own holds outside m->life; called once, whatever happened before; NULL: nothing */
 };
 
 /* ---- settings.c: read whole, replaced whole by SIGHUP; a message keeps those it began with ---- */

@@ -178,11 +178,6 @@ static int end(struct mail *m, struct err *e)
 	return status;
 }
 
-static void forget(struct mail *m)
-{
-	(void)m; /* everything lives in its arena */
-}
-
 int main(int argc, char **argv)
 {
 	static const struct role role = {
@@ -196,7 +191,6 @@ int main(int argc, char **argv)
 		.header = header,
 		.body = body,
 		.end = end,
-		.forget = forget,
 	};
 
 	return milter_main(&role, argc, argv);

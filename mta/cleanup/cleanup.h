@@ -101,8 +101,6 @@ enum table_answer_class { MAP_HIT, MAP_MISS, MAP_TROUBLE };
 /* One address out of bcc maps: MAP_TROUBLE refuses. Suspends. */
 struct tables;
 enum table_answer_class map_bcc(struct mail *x, const struct tables *ts, struct str key, struct str *value);
-/* Addresses of a table's answer: blank or comma separated, quotes respected, internal form. */
-size_t map_split(struct arena *a, struct str value, struct str **out);
 
 /* ---- envelope.c ---- */
 

@@ -49,7 +49,8 @@ static struct str next_address(struct str *rest)
 	return word;
 }
 
-size_t map_split(struct arena *a, struct str value, struct str **out)
+/* Addresses of a table's answer: blank or comma separated, quotes respected, internal form. */
+static size_t split(struct arena *a, struct str value, struct str **out)
 {
 	size_t count = 0, most = 0;
 	struct str rest = value;
@@ -74,7 +75,7 @@ static int look_up(struct mail *x, const struct tables *ts, struct str address, 
 	if (answer == TABLE_FAILED)
 		trouble(x, &e);
 	if (answer == TABLE_FOUND)
-		*count = map_split(x->life, arena_dup(x->life, buf_str(&value)), found);
+		*count = split(x->life, arena_dup(x->life, buf_str(&value)), found);
 	buf_done(&value);
 	if (answer != TABLE_FOUND)
 		return answer == TABLE_FAILED ? -1 : 0;

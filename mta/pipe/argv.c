@@ -168,13 +168,6 @@ struct str pipe_recipient(struct arena *a, const struct pipe_settings *s, struct
 	return quote ? addr_quote(a, whole) : whole;
 }
 
-struct str pipe_sender(struct arena *a, const struct pipe_message *p)
-{
-	struct str sender = p->m->sender.n > 0 ? p->m->sender : str_z(p->settings->null_sender);
-
-	return (p->settings->flags & PIPE_QUOTE_ADDRESS) && sender.n > 0 ? addr_quote(a, sender) : sender;
-}
-
 struct expansion {
 	struct arena *a;
 	const struct pipe_message *p;
@@ -226,7 +219,10 @@ static struct str nexthop_of(const struct expansion *x)
 
 static struct str sender_of(const struct expansion *x)
 {
-	return pipe_sender(x->a, x->p);
+	const struct pipe_message *p = x->p;
+	struct str sender = p->m->sender.n > 0 ? p->m->sender : str_z(p->settings->null_sender);
+
+	return (p->settings->flags & PIPE_QUOTE_ADDRESS) && sender.n > 0 ? addr_quote(x->a, sender) : sender;
 }
 
 static struct str queue_id_of(const struct expansion *x)

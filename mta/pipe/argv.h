@@ -49,8 +49,7 @@ struct pipe_message { /* what macros stand for */
 
 /* The command for all recipients of m, NULL at the end: an argument that names a recipient becomes one for each. 0, or -1 with *e. */
 int pipe_argv(struct arena *a, const struct pipe_message *p, const char *const **out, struct err *e);
-/* $sender, and the recipient as flags h, u, q want it. */
-struct str pipe_sender(struct arena *a, const struct pipe_message *p);
+/* The recipient as flags h, u, q want it. */
 struct str pipe_recipient(struct arena *a, const struct pipe_settings *s, struct str address, bool quote);
 
 #endif

@@ -325,6 +325,29 @@ void active_settle(struct message *m, size_t rcpt, enum fate fate)
 	m->unsettled--;
 }
 
+/* Forget m, close its file. */
+static void release(struct message *m)
+{
+	while (!list_empty(&m->peers)) {
+		struct peer *p = LIST_OWNER(m->peers.next, struct peer, of_message);
+		struct dest *d = p->dest;
+
+		sched_forget(p);
+		dest_free_if_idle(d);
+	}
+	list_del(&m->node);
+	map_del(qmgr.messages, str_z(m->m.id));
+	metric_move(METRIC_ACTIVE, -1, NULL);
+	qmgr.weight -= m->weight;
+	if (m->in_flight == 0 && !m->stray)
+		(void)flock(m->fd, LOCK_UN); /* agents that have answered may close theirs later */
+	close(m->fd);
+	waitq_wake_one(&qmgr.room);
+	arena_free(m->life);
+	if (qmgr.want_incoming && active_has_room(SOURCE_INCOMING))
+		scan_kick();
+}
+
 void active_settled(struct message *m)
 {
 	if (m->in_flight > 0 || m->ending)
@@ -337,7 +360,7 @@ void active_settled(struct message *m)
 	else
 		for (uint32_t i = 0; i < m->m.rcpt_count; i++)
 			retry_mark(m, &i, 1);
-	active_release(m);
+	release(m);
 }
 
 static void finisher(void *arg)
@@ -363,28 +386,6 @@ void active_finish_later(struct message *m)
 	fiber_start("finisher", finisher, NULL);
 }
 
-void active_release(struct message *m)
-{
-	while (!list_empty(&m->peers)) {
-		struct peer *p = LIST_OWNER(m->peers.next, struct peer, of_message);
-		struct dest *d = p->dest;
-
-		sched_forget(p);
-		dest_free_if_idle(d);
-	}
-	list_del(&m->node);
-	map_del(qmgr.messages, str_z(m->m.id));
-	metric_move(METRIC_ACTIVE, -1, NULL);
-	qmgr.weight -= m->weight;
-	if (m->in_flight == 0 && !m->stray)
-		(void)flock(m->fd, LOCK_UN); /* agents that have answered may close theirs later */
-	close(m->fd);
-	waitq_wake_one(&qmgr.room);
-	arena_free(m->life);
-	if (qmgr.want_incoming && active_has_room(SOURCE_INCOMING))
-		scan_kick();
-}
-
 void active_drop_idle(void)
 {
 	struct str id;
@@ -395,6 +396,6 @@ void active_drop_idle(void)
 		struct message *m = value;
 
 		if (m->in_flight == 0 && !m->ending && list_empty(&m->node))
-			active_release(m);
+			release(m);
 	}
 }

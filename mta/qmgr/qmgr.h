@@ -189,7 +189,6 @@ void active_take_file(const char *path, const char *id, enum source source, bool
 void active_settle(struct message *m, size_t rcpt, enum fate fate);
 void active_settled(struct message *m); /* Suspends. Ends m when nothing is left open. */
 void active_finish_later(struct message *m); /* the same in a fiber of its own */
-void active_release(struct message *m); /* forget m, close its file */
 void active_move_slow(void); /* Suspends. Into active/ what has been here for a while. */
 void active_drop_idle(void); /* draining: what has no delivery running */
 /* recipient.c */
@@ -219,7 +218,6 @@ void sched_job(struct job *j, struct message *m, struct transport *t); /* a new 
 void sched_ready(struct peer *p); /* let it take part */
 void sched_add(struct peer *p, struct batch *b); /* one more, the last */
 void sched_take(struct batch *b); /* off its peer's list */
-void sched_wake(struct dest *d); /* room may have come up */
 void sched_forget(struct peer *p); /* out of all lists */
 void sched_run(struct transport *t); /* start what can be started */
 void sched_release(struct transport *t, struct dest *d); /* room at d, perhaps at t */

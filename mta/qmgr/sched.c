@@ -93,7 +93,8 @@ void sched_take(struct batch *b)
 	heap_moved(&j->transport->by_size, j);
 }
 
-void sched_wake(struct dest *d)
+/* Room may have come up. */
+static void wake(struct dest *d)
 {
 	unsigned room = d->c.window > d->busy ? d->c.window - d->busy : 0;
 
@@ -200,7 +201,7 @@ void sched_run(struct transport *t)
 void sched_release(struct transport *t, struct dest *d)
 {
 	d->busy--;
-	sched_wake(d);
+	wake(d);
 	dest_free_if_idle(d);
 	sched_run(t);
 }

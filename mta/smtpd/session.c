@@ -110,7 +110,8 @@ void session_name_client(struct session *s)
 		c->namaddr = arena_printf(s->life, "%.*s[%.*s]", STRF(c->name), STRF(c->addr));
 }
 
-void session_note_pipelining(struct session *s)
+/* Input that came too early: sets and logs the violation. */
+static void note_pipelining(struct session *s)
 {
 	struct buf shown = { 0 };
 
@@ -298,7 +299,7 @@ static bool early_input(struct session *s, const struct verb *v)
 		return false;
 	if (stream_buffered(s->io) == 0)
 		return false;
-	session_note_pipelining(s);
+	note_pipelining(s);
 	return cf.forbid_pipelining;
 }
 
@@ -521,7 +522,7 @@ static void converse(struct session *s)
 	if (!within_limits(s))
 		return;
 	if (!cf.tls_wrappermode && !s->early_judged && talks_first(s)) {
-		session_note_pipelining(s);
+		note_pipelining(s);
 		if (cf.forbid_pipelining) {
 			session_refuse_early(s);
 			return;

@@ -208,8 +208,6 @@ int64_t session_deadline(struct session *s);
 struct arena *session_scratch(struct session *s);
 /* End the session of a client that speaks out of turn. Returns -1. */
 int session_refuse_early(struct session *s);
-/* Input that came too early: sets and logs the violation. */
-void session_note_pipelining(struct session *s);
 const char *session_protocol(const struct session *s); /* "SMTP" or "ESMTP" */
 const char *session_queue_id(const struct session *s); /* or "NOQUEUE" */
 void str_list_add(struct arena *a, struct str_list *l, struct str s);

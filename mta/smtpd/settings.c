@@ -64,13 +64,6 @@ unsigned ehlo_discard_parse(struct str words)
 	return bits_parse(ehlo_words, sizeof ehlo_words / sizeof *ehlo_words, words, "EHLO keyword");
 }
 
-void ehlo_discard_print(unsigned bits, struct buf *out)
-{
-	for (size_t i = 0; i < sizeof ehlo_words / sizeof *ehlo_words; i++)
-		if (bits & ehlo_words[i].bit & ~(unsigned)HIDE_SILENT)
-			buf_addf(out, "%s%s", out->n ? " " : "", ehlo_words[i].word);
-}
-
 /* ---- things that are opened ---- */
 
 static void open_list(const struct conf *c, const char *name, unsigned flags, struct matchlist **out)

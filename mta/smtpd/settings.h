@@ -120,7 +120,6 @@ enum {
 	HIDE_XFORWARD = 1 << 15
 };
 unsigned ehlo_discard_parse(struct str words);
-void ehlo_discard_print(unsigned bits, struct buf *out); /* "CHUNKING DSN" for the log */
 
 /* "milter list" text from smtpd_milters or smtpd_milter_maps. */
 int settings_milter_chain(struct arena *a, const char *text, struct milter_chain *out, struct err *e);

@@ -20,8 +20,6 @@ struct events {
 /* explain_read.c: everything since then that this host's ring or, if there is one, Redis has; sorted by time, no event twice. 0, or -1 after
  * a complaint: nothing can be read. */
 int events_read(struct tool *t, int64_t since_us, struct events *out);
-/* Lines of text become events; exported for tests. */
-void events_add(struct events *all, struct str lines, int64_t since_us);
 
 /* explain_find.c: number the stories that have to do with one of the keys (all of them without keys): a session with its messages and what
  * became of those. Stories begin with 1, in the order of their first event; how many there are. */

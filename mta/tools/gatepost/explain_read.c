@@ -47,7 +47,7 @@ static void add_one(struct events *all, struct str line, int64_t since_us)
 		.at_us = (int64_t)at_us };
 }
 
-void events_add(struct events *all, struct str lines, int64_t since_us)
+static void add_lines(struct events *all, struct str lines, int64_t since_us)
 {
 	while (lines.n > 0)
 		add_one(all, str_trim(str_cut(&lines, '\n')), since_us);
@@ -83,7 +83,7 @@ static void read_segment(struct events *all, const char *dir, const char *name, 
 
 	buf_addf(&path, "%s/%s", dir, name);
 	if (fs_read_file(buf_z(&path), SEGMENT_MAX, &text, &e) == 0)
-		events_add(all, arena_dup(all->a, buf_str(&text)), since_us);
+		add_lines(all, arena_dup(all->a, buf_str(&text)), since_us);
 	buf_done(&path);
 	buf_done(&text);
 }
@@ -124,7 +124,7 @@ static void take_entries(struct asking *q, const struct redis_value *v, struct s
 		if (entry->count != 2 || entry->items[1].count < 2)
 			continue;
 		*last = entry->items[0].text;
-		events_add(q->all, entry->items[1].items[1].text, q->since_us);
+		add_lines(q->all, entry->items[1].items[1].text, q->since_us);
 	}
 }
 
