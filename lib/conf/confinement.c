@@ -3,10 +3,11 @@
 
 #include "lib/base/confine.h"
 #include "lib/base/fs.h"
+#include "lib/conf/queue_dirs.h"
 
 int conf_confine(const struct conf *c, const char *queue_dir, const char *const *own, bool connects_from, struct err *e)
 {
-	static const char *const mail[] = { "maildrop", "incoming", "active", "deferred", "hold", "corrupt", "flush", NULL };
+	const char *mail[QUEUE_DIRS + 1];
 	struct str log = str_z(conf_str(c, "maillog_file"));
 	ptrdiff_t slash = str_rchr(log, '/');
 	struct buf log_dir = { 0 }; /* a log that was rotated is made anew */
@@ -16,6 +17,7 @@ int conf_confine(const struct conf *c, const char *queue_dir, const char *const 
 
 	if (!conf_bool(c, "process_confinement"))
 		return 0;
+	queue_mail_dirs(mail);
 	if (queue_dir == NULL && fs_exists(conf_str(c, "queue_directory")))
 		set.queue_dir = conf_str(c, "queue_directory");
 	buf_add(&log_dir, str_sub(log, 0, slash > 0 ? (size_t)slash : 0));

@@ -10,22 +10,7 @@
 #include <unistd.h>
 
 #include "lib/base/fs.h"
-
-static const struct {
-	const char *name;
-	mode_t mode;
-} dirs[] = {
-	{ "maildrop", 0730 }, /* local users' submissions come in through a set-gid command, nobody lists them */
-	{ "incoming", 0700 },
-	{ "active", 0700 },
-	{ "deferred", 0700 },
-	{ "hold", 0700 },
-	{ "corrupt", 0700 },
-	{ "flush", 0700 },
-	{ "pid", 0755 },
-	{ "private", 0700 },
-	{ "public", 0710 },
-};
+#include "lib/conf/queue_dirs.h"
 
 static int make_dir(const char *queue_dir, const char *name, mode_t mode, struct err *e)
 {
@@ -47,8 +32,8 @@ int queue_make_dirs(const char *queue_dir, struct err *e)
 {
 	if (fs_make_dirs(queue_dir, 0755, e) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
-		if (make_dir(queue_dir, dirs[i].name, dirs[i].mode, e) < 0)
+	for (size_t i = 0; i < QUEUE_DIRS; i++)
+		if (make_dir(queue_dir, queue_dirs[i].name, queue_dirs[i].mode, e) < 0)
 			return -1;
 	return 0;
 }

@@ -10,27 +10,8 @@
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
+#include "lib/conf/queue_dirs.h"
 #include "lib/queue/queue.h"
-
-enum owner { BY_MAIL, BY_DROP, BY_ROOT };
-
-static const struct {
-	const char *name;
-	enum owner owner; /* BY_DROP: of mail_owner, with the group of the set-gid submission command */
-	mode_t mode;
-} owned[] = {
-	{ ".", BY_ROOT, 0755 },
-	{ "pid", BY_ROOT, 0755 },
-	{ "incoming", BY_MAIL, 0700 },
-	{ "active", BY_MAIL, 0700 },
-	{ "deferred", BY_MAIL, 0700 },
-	{ "hold", BY_MAIL, 0700 },
-	{ "corrupt", BY_MAIL, 0700 },
-	{ "flush", BY_MAIL, 0700 },
-	{ "private", BY_MAIL, 0700 },
-	{ "public", BY_DROP, 02710 },
-	{ "maildrop", BY_DROP, 0730 },
-};
 
 struct ids {
 	uid_t mail;
@@ -83,11 +64,14 @@ static int own_all(const struct conf *c, struct err *e)
 		return 0;
 	if (look_up(c, &ids, e) < 0)
 		return -1;
-	for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) {
-		bool root = owned[i].owner == BY_ROOT;
-		gid_t gid = root ? 0 : owned[i].owner == BY_DROP ? ids.drop_group : ids.mail_group;
+	if (own(".", 0, 0, 0755, e) < 0)
+		return -1;
+	for (size_t i = 0; i < QUEUE_DIRS; i++) {
+		const struct queue_dir *d = &queue_dirs[i];
+		bool root = d->owner == QUEUE_BY_ROOT;
+		gid_t gid = root ? 0 : d->owner == QUEUE_BY_DROP ? ids.drop_group : ids.mail_group;
 
-		if (own(owned[i].name, root ? 0 : ids.mail, gid, owned[i].mode, e) < 0)
+		if (own(d->name, root ? 0 : ids.mail, gid, d->mode, e) < 0)
 			return -1;
 	}
 	return 0;
