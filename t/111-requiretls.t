@@ -3,7 +3,6 @@
 use strict;
 use warnings;
 use Gatepost::Certs;
-use Gatepost::Process qw(wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Test::More;
@@ -51,9 +50,7 @@ sub result_of {
     like $c->say("RCPT TO:<$to>"), qr/^250/, 'recipient';
     $c->say('DATA');
     $c->send_raw("Subject: secret\r\n\r\nthe body\r\n.\r\n")->reply;
-    my $line;
-    wait_for(sub { ($line) = $mta->log =~ /^(.*: to=<\Q$to\E>.*)$/m; $line });
-    return $line // "no result for $to";
+    return $mta->result_of($to);
 }
 
 subtest 'obeyed' => sub {

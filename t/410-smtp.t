@@ -36,30 +36,20 @@ my $mta = Gatepost::Test->new(
     },
 )->start;
 
-sub result_of {
-    my ($to, $subject) = @_;
-    my $c = $mta->smtp;
-    $c->mail('ann@a.test', $to, "Subject: $subject\n\nhello\n");
-    $c->quit;
-    my $line;
-    wait_for(sub { ($line) = $mta->log =~ /^(.*: to=<\Q$to\E>.*)$/m; $line });
-    return $line // "no result for $to";
-}
-
 subtest 'mail exchangers' => sub {
-    like result_of('bob@two.test', 'second MX'), qr/relay=up\.two\.test\[127\.0\.0\.1\]:$port, .*dsn=2\.0\.0, status=sent \(250 2\.0\.0 Ok: queued\)$/, 'the second takes it';
+    like $mta->send_to('bob@two.test'), qr/relay=up\.two\.test\[127\.0\.0\.1\]:$port, .*dsn=2\.0\.0, status=sent \(250 2\.0\.0 Ok: queued\)$/, 'the second takes it';
     ok $mta->log_has(qr/smtp\[\d+\]: connect to down\.two\.test\[127\.0\.0\.77\]:$port: Connection refused/), 'the first was tried';
-    like result_of('full@two.test', 'full'), qr/relay=up\.two\.test\[127\.0\.0\.1\]:$port, .*dsn=4\.2\.2, status=deferred \(host up\.two\.test\[127\.0\.0\.1\] said: 450 4\.2\.2 mailbox full \(in reply to RCPT TO command\)\)$/, 'a 4xx';
-    like result_of('bob@plain.test', 'no MX'), qr/relay=plain\.test\[127\.0\.0\.1\]:$port, .*status=sent/, 'no MX: the domain itself';
-    like result_of('bob@null.test', 'null MX'), qr/relay=none, .*dsn=5\.1\.0, status=bounced \(Domain null\.test does not accept mail \(nullMX\)\)$/, 'null MX';
-    like result_of('bob@absent.test', 'no domain'), qr/relay=none, .*dsn=5\.4\.4, status=bounced \(Host or domain name not found\. Name service error for name=absent\.test type=A: Host not found\)$/, 'no such domain';
-    like result_of('bob@sick.test', 'servfail'), qr/relay=none, .*dsn=4\.4\.3, status=deferred \(Host or domain name not found\. Name service error for name=sick\.test type=MX: Host not found, try again\)$/, 'no answer now';
-    like result_of('bob@orphan.test', 'orphan'), qr/dsn=5\.4\.4, status=bounced \(Host or domain name not found\. Name service error for name=nowhere\.orphan\.test type=A: Host not found\)$/, 'MX without address';
+    like $mta->send_to('full@two.test'), qr/relay=up\.two\.test\[127\.0\.0\.1\]:$port, .*dsn=4\.2\.2, status=deferred \(host up\.two\.test\[127\.0\.0\.1\] said: 450 4\.2\.2 mailbox full \(in reply to RCPT TO command\)\)$/, 'a 4xx';
+    like $mta->send_to('bob@plain.test'), qr/relay=plain\.test\[127\.0\.0\.1\]:$port, .*status=sent/, 'no MX: the domain itself';
+    like $mta->send_to('bob@null.test'), qr/relay=none, .*dsn=5\.1\.0, status=bounced \(Domain null\.test does not accept mail \(nullMX\)\)$/, 'null MX';
+    like $mta->send_to('bob@absent.test'), qr/relay=none, .*dsn=5\.4\.4, status=bounced \(Host or domain name not found\. Name service error for name=absent\.test type=A: Host not found\)$/, 'no such domain';
+    like $mta->send_to('bob@sick.test'), qr/relay=none, .*dsn=4\.4\.3, status=deferred \(Host or domain name not found\. Name service error for name=sick\.test type=MX: Host not found, try again\)$/, 'no answer now';
+    like $mta->send_to('bob@orphan.test'), qr/dsn=5\.4\.4, status=bounced \(Host or domain name not found\. Name service error for name=nowhere\.orphan\.test type=A: Host not found\)$/, 'MX without address';
 };
 
 subtest 'nobody listens' => sub {
-    like result_of('bob@refused.test', 'refused'), qr/relay=none, .*dsn=4\.4\.1, status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:1: Connection refused\)$/, 'deferred';
-    like result_of('bob@list.test', 'listed'), qr/relay=127\.0\.0\.1\[127\.0\.0\.1\]:$port, .*status=sent/, 'the next hop behind it is tried';
+    like $mta->send_to('bob@refused.test'), qr/relay=none, .*dsn=4\.4\.1, status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:1: Connection refused\)$/, 'deferred';
+    like $mta->send_to('bob@list.test'), qr/relay=127\.0\.0\.1\[127\.0\.0\.1\]:$port, .*status=sent/, 'the next hop behind it is tried';
 };
 
 subtest 'kept connections' => sub {

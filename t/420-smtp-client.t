@@ -89,17 +89,6 @@ my $mta = Gatepost::Test->new(
 }
 $mta->start;
 
-sub result_of {
-    my ($to, $content, %given) = @_;
-    my $c = $mta->smtp;
-    my $answer = $c->mail($given{from} // 'ann@a.test', $to, $content // "Subject: for $to\n\nhello\n");
-    return "not accepted: $answer" if $answer !~ /^250/;
-    $c->quit;
-    my $line;
-    wait_for(sub { ($line) = $mta->log =~ /^(.*: to=<\Q$to\E>.*)$/m; $line });
-    return $line // "no result for $to";
-}
-
 # What the client said in the session that took mail for this recipient.
 sub said_for {
     my ($sink, $to) = @_;
@@ -108,23 +97,23 @@ sub said_for {
 }
 
 subtest 'EHLO keywords' => sub {
-    like result_of('a@plain.test'), qr/status=sent/, 'all of them';
+    like $mta->send_to('a@plain.test'), qr/status=sent/, 'all of them';
     like said_for($plain, 'a@plain.test'), qr/^RCPT TO:<a\@plain\.test> ORCPT=/m, 'DSN is used where offered';
-    like result_of('a@nopipe.test'), qr/status=sent/, 'without some';
+    like $mta->send_to('a@nopipe.test'), qr/status=sent/, 'without some';
     like said_for($plain, 'a@nopipe.test'), qr/^RCPT TO:<a\@nopipe\.test>$/m, 'no DSN';
     ok $mta->log_has(qr/discarding EHLO keywords: PIPELINING DSN/), 'said so';
-    like result_of('a@map.test'), qr/status=sent/, 'by server address';
+    like $mta->send_to('a@map.test'), qr/status=sent/, 'by server address';
     like said_for($plain, 'a@map.test'), qr/^RCPT TO:<a\@map\.test>$/m, 'no DSN';
-    like result_of('a@old.test'), qr/status=sent/, 'a server without EHLO';
+    like $mta->send_to('a@old.test'), qr/status=sent/, 'a server without EHLO';
     like said_for($old, 'a@old.test'), qr/^EHLO mx\.gate\.test\nHELO mx\.gate\.test\nMAIL FROM:<ann\@a\.test>\n/, 'HELO after it';
-    like result_of('a@pix.test'), qr/status=sent/, 'a firewall that garbles the greeting';
+    like $mta->send_to('a@pix.test'), qr/status=sent/, 'a firewall that garbles the greeting';
     like said_for($pix, 'a@pix.test'), qr/^HELO /, 'HELO at once';
     ok $mta->log_has(qr/enabling PIX workarounds: disable_esmtp,delay_dotcrlf for 127\.0\.0\.1\[127\.0\.0\.1\]:\d+/), 'logged';
 };
 
 subtest 'CHUNKING' => sub {
     my $text = "Subject: chunks\n\n.dot\n" . ('x' x 70 . "\n") x 4000;
-    like result_of('a@bdat.test', $text), qr/status=sent/, 'BDAT';
+    like $mta->send_to('a@bdat.test', content => $text), qr/status=sent/, 'BDAT';
     my $said = said_for($bdat, 'a@bdat.test');
     like $said, qr/^BDAT 65536\nBDAT/m, 'in pieces';
     like $said, qr/^BDAT \d+ LAST$/m, 'the last is marked';
@@ -132,35 +121,35 @@ subtest 'CHUNKING' => sub {
     my $got = $bdat->wait_message(qr/Subject: chunks/);
     like $got->{content}, qr/\r\n\r\n\.dot\r\nx{70}\r\n/, 'dots as they are';
     is length($got->{content}) - index($got->{content}, '.dot'), 6 + 4000 * 72, 'all of it';
-    like result_of('a@data.test', $text), qr/status=sent/, 'DATA by default';
+    like $mta->send_to('a@data.test', content => $text), qr/status=sent/, 'DATA by default';
     like said_for($bdat, 'a@data.test'), qr/^DATA$/m, 'no BDAT unless asked for';
 };
 
 subtest 'SASL' => sub {
-    like result_of('a@cram.test'), qr/status=sent/, 'noplaintext, the default: CRAM-MD5';
+    like $mta->send_to('a@cram.test'), qr/status=sent/, 'noplaintext, the default: CRAM-MD5';
     like said_for($login, 'a@cram.test'), qr/^AUTH CRAM-MD5$/m, 'that was it';
-    like result_of('a@text.test'), qr/status=sent/, 'PLAIN';
+    like $mta->send_to('a@text.test'), qr/status=sent/, 'PLAIN';
     like said_for($login, 'a@text.test'), qr/^AUTH PLAIN \S+$/m, 'when the filter leaves no CRAM-MD5';
-    like result_of('a@onlylogin.test'), qr/status=sent/, 'LOGIN';
+    like $mta->send_to('a@onlylogin.test'), qr/status=sent/, 'LOGIN';
     like said_for($login, 'a@onlylogin.test'), qr/^AUTH LOGIN$/m, 'that was it';
-    like result_of('a@clear.test'), qr/dsn=4\.7\.0, status=deferred \(SASL authentication failed; cannot authenticate to server 127\.0\.0\.1\[127\.0\.0\.1\]: no mechanism available\)/, 'no password in the clear by default';
-    like result_of('a@wrong.test'), qr/dsn=4\.7\.8, status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 who are you\?\)/, 'a wrong password defers';
-    like result_of('a@wronghard.test'), qr/dsn=5\.7\.8, status=bounced \(SASL/, 'or bounces';
-    like result_of('a@sender.test'), qr/status=sent/, 'a password by sender';
+    like $mta->send_to('a@clear.test'), qr/dsn=4\.7\.0, status=deferred \(SASL authentication failed; cannot authenticate to server 127\.0\.0\.1\[127\.0\.0\.1\]: no mechanism available\)/, 'no password in the clear by default';
+    like $mta->send_to('a@wrong.test'), qr/dsn=4\.7\.8, status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 who are you\?\)/, 'a wrong password defers';
+    like $mta->send_to('a@wronghard.test'), qr/dsn=5\.7\.8, status=bounced \(SASL/, 'or bounces';
+    like $mta->send_to('a@sender.test'), qr/status=sent/, 'a password by sender';
     like said_for($login, 'a@sender.test'), qr/^AUTH CRAM-MD5$/m, 'is used';
-    like result_of('b@sender.test', undef, from => 'bob@b.test'), qr/status=sent/, 'another sender has none';
+    like $mta->send_to('b@sender.test', from => 'bob@b.test'), qr/status=sent/, 'another sender has none';
     unlike said_for($login, 'b@sender.test'), qr/^AUTH/m, 'no login then';
 };
 
 subtest 'broken sessions' => sub {
-    like result_of('a@gone.test'), qr/dsn=4\.4\.2, status=deferred \(lost connection with 127\.0\.0\.1\[127\.0\.0\.1\] while (?:sending|receiving).*DATA/, 'lost';
-    like result_of('a@busy.test'), qr/dsn=4\.3\.2, status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 421 4\.3\.2 closing \(in reply to MAIL FROM command\)\)/, 'the server closes';
+    like $mta->send_to('a@gone.test'), qr/dsn=4\.4\.2, status=deferred \(lost connection with 127\.0\.0\.1\[127\.0\.0\.1\] while (?:sending|receiving).*DATA/, 'lost';
+    like $mta->send_to('a@busy.test'), qr/dsn=4\.3\.2, status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 421 4\.3\.2 closing \(in reply to MAIL FROM command\)\)/, 'the server closes';
 };
 
 subtest 'checks' => sub {
     my $parts = "Subject: plain\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nX-Secret: 1\nX-Strip: 2\nX-Warn: 3\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
         . "--b\nContent-Type: text/plain\nContent-Disposition: attachment\n\nDear all\nsecret\nrest\n--b--\n";
-    like result_of('a@checks.test', $parts), qr/status=sent/, 'delivered';
+    like $mta->send_to('a@checks.test', content => $parts), qr/status=sent/, 'delivered';
     my $text = $plain->wait_message(qr/Subject: \[plain\]/)->{content};
     like $text, qr/^X-Before: date\r\nDate: /m, 'PREPEND';
     unlike $text, qr/^X-(?:Secret|Strip)/m, 'IGNORE and STRIP';
@@ -172,34 +161,34 @@ subtest 'checks' => sub {
 };
 
 subtest 'filters' => sub {
-    like result_of('later@reply.test'), qr/dsn=4\.7\.1, status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 450 4\.7\.1 come back later/, 'a reply becomes another';
-    like result_of('full@status.test'), qr/dsn=5\.2\.2, status=bounced/, 'a deferral becomes a bounce';
-    like result_of('fine@status.test'), qr/dsn=2\.0\.0, status=sent/, 'what was delivered stays so';
-    like result_of('a@many.test'), qr/relay=seen\.many\.test\[127\.0\.0\.1\]/, 'a hidden MX record';
+    like $mta->send_to('later@reply.test'), qr/dsn=4\.7\.1, status=deferred \(host 127\.0\.0\.1\[127\.0\.0\.1\] said: 450 4\.7\.1 come back later/, 'a reply becomes another';
+    like $mta->send_to('full@status.test'), qr/dsn=5\.2\.2, status=bounced/, 'a deferral becomes a bounce';
+    like $mta->send_to('fine@status.test'), qr/dsn=2\.0\.0, status=sent/, 'what was delivered stays so';
+    like $mta->send_to('a@many.test'), qr/relay=seen\.many\.test\[127\.0\.0\.1\]/, 'a hidden MX record';
     ok $mta->log_has(qr/ignoring DNS RR: many\.test\. \d+ IN MX 10 hidden\.many\.test\./), 'logged';
 };
 
 subtest 'local address' => sub {
-    like result_of('a@bind.test'), qr/status=sent/, 'one of ours';
-    like result_of('a@nobind.test'), qr/status=sent/, 'one that is not';
+    like $mta->send_to('a@bind.test'), qr/status=sent/, 'one of ours';
+    like $mta->send_to('a@nobind.test'), qr/status=sent/, 'one that is not';
     ok $mta->log_has(qr/warning: cannot send from 192\.0\.2\.55.*: Cannot assign requested address/), 'warned';
-    like result_of('a@mustbind.test'), qr/dsn=4\.4\.1, status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Cannot assign requested address\)/, 'enforced';
+    like $mta->send_to('a@mustbind.test'), qr/dsn=4\.4\.1, status=deferred \(connect to 127\.0\.0\.1\[127\.0\.0\.1\]:\d+: Cannot assign requested address\)/, 'enforced';
 };
 
 subtest 'kept connections' => sub {
-    result_of("$_\@kept.test") for qw(k1 k2);
-    like result_of('k3@kept.test'), qr/conn_use=3, .*status=sent/, 'for a destination that was named';
+    $mta->send_to("$_\@kept.test") for qw(k1 k2);
+    like $mta->send_to('k3@kept.test'), qr/conn_use=3, .*status=sent/, 'for a destination that was named';
     like said_for($plain, 'k3@kept.test'), qr/k1\@.*k2\@.*k3\@/s, 'one connection';
-    result_of('o1@once.test');
-    unlike result_of('o2@once.test'), qr/conn_use/, 'at most so many messages';
-    result_of('alone@plain.test');
+    $mta->send_to('o1@once.test');
+    unlike $mta->send_to('o2@once.test'), qr/conn_use/, 'at most so many messages';
+    $mta->send_to('alone@plain.test');
     ok wait_for(sub { said_for($plain, 'alone@plain.test') =~ /QUIT$/ }, 1.5), 'a lone message leaves no connection behind';
 };
 
 subtest 'loops' => sub {
-    like result_of('a@own.test'), qr/relay=none, .*dsn=5\.4\.6, status=bounced \(mail for own\.test loops back to myself\)/, 'this host is the MX: no fallback relay either';
-    like result_of('a@best.test'), qr/discard\[\d+\]: \w+: to=<a\@best\.test>, relay=none, .*status=sent/, 'best_mx_transport';
-    like result_of('a@backup.test'), qr/relay=none, .*dsn=4\.4\.1, status=deferred \(connect to mx\.backup\.test\[127\.0\.0\.79\]:25: Connection refused\)/, 'a backup MX tries the better ones only';
+    like $mta->send_to('a@own.test'), qr/relay=none, .*dsn=5\.4\.6, status=bounced \(mail for own\.test loops back to myself\)/, 'this host is the MX: no fallback relay either';
+    like $mta->send_to('a@best.test'), qr/discard\[\d+\]: \w+: to=<a\@best\.test>, relay=none, .*status=sent/, 'best_mx_transport';
+    like $mta->send_to('a@backup.test'), qr/relay=none, .*dsn=4\.4\.1, status=deferred \(connect to mx\.backup\.test\[127\.0\.0\.79\]:25: Connection refused\)/, 'a backup MX tries the better ones only';
 };
 
 $mta->stop;

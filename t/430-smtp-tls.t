@@ -4,7 +4,6 @@ use strict;
 use warnings;
 use Gatepost::Certs;
 use Gatepost::DNS;
-use Gatepost::Process qw(wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Test::More;
@@ -81,22 +80,11 @@ my $mta = Gatepost::Test->new(
     master_cf => "wrap unix - - n - - smtp -o smtp_tls_wrappermode=yes\nparent unix - - n - - smtp -o smtp_tcp_port=" . $clear->port . "\n",
 )->start;
 
-sub result_of {
-    my ($to) = @_;
-    my $c = $mta->smtp;
-    my $answer = $c->mail('ann@a.test', $to, "Subject: for $to\n\nhello\n");
-    return "not accepted: $answer" if $answer !~ /^250/;
-    $c->quit;
-    my $line;
-    wait_for(sub { ($line) = $mta->log =~ /^(.*: to=<\Q$to\E>.*)$/m; $line });
-    return $line // "no result for $to";
-}
-
 my %said = map { $_ => '' } keys %sink;
 for my $name (sort keys %cases) {
     my ($sink, $policy, $result, $tls) = @{ $cases{$name} };
     my $before = -e "$sink{$sink}{dir}/.heard" ? $sink{$sink}->heard : '';
-    like result_of("bob\@$name.test"), $result, "$name: $policy";
+    like $mta->send_to("bob\@$name.test"), $result, "$name: $policy";
     my $heard = -e "$sink{$sink}{dir}/.heard" ? substr $sink{$sink}->heard, length $before : '';
     next if defined $tls && $tls eq 'whatever'; # who hangs up does not wait until the server has noted it
     defined $tls ? like $heard, qr/^\d+ TLS .*$tls|^\d+ $tls/m, "$name: TLS" : unlike $heard, qr/^\d+ TLS /m, "$name: no TLS";
@@ -114,18 +102,18 @@ subtest 'the log' => sub {
 };
 
 subtest 'a parent of the domain' => sub {
-    like result_of('bob@sub.parent.test'), qr/dsn=4\.7\.4, status=deferred \(TLS is required/, 'its policy';
+    like $mta->send_to('bob@sub.parent.test'), qr/dsn=4\.7\.4, status=deferred \(TLS is required/, 'its policy';
 };
 
 subtest 'sessions' => sub {
     my $before = length $good->heard;
-    result_of("res$_\@verify.test") for 1 .. 3;
+    $mta->send_to("res$_\@verify.test") for 1 .. 3;
     my @tls = substr($good->heard, $before) =~ /^\d+ (TLS .*)$/mg;
     is scalar(grep { /resumed=1/ } @tls), scalar @tls, 'are resumed';
     cmp_ok scalar @tls, '>=', 1, 'in new connections';
-    like result_of('a@unmatched.test'), $cannot, 'not for one that asks for more';
+    like $mta->send_to('a@unmatched.test'), $cannot, 'not for one that asks for more';
     $before = length $good->heard;
-    result_of("two$_\@protocol.test") for 1 .. 2;
+    $mta->send_to("two$_\@protocol.test") for 1 .. 2;
     like substr($good->heard, $before), qr/TLS TLSv1_2 .*resumed=1/, 'with TLS 1.2, too';
 };
 

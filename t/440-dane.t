@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 use Gatepost::Certs;
-use Gatepost::Process qw(slurp spew wait_for);
+use Gatepost::Process qw(slurp spew);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Gatepost::Zones;
@@ -74,17 +74,6 @@ my $mta = Gatepost::Test->new(
     master_cf => "only unix - - n - - smtp -o smtp_tls_security_level=dane-only\n",
 )->start;
 
-sub result_of {
-    my ($to) = @_;
-    my $c = $mta->smtp;
-    my $answer = $c->mail('ann@a.test', $to, "Subject: for $to\n\nhello\n");
-    return "not accepted: $answer" if $answer !~ /^250/;
-    $c->quit;
-    my $line;
-    wait_for(sub { ($line) = $mta->log =~ /^(.*: to=<\Q$to\E>.*)$/m; $line });
-    return $line // "no result for $to";
-}
-
 sub trust {
     my ($host) = @_;
     return join ' ', map { lc } $mta->log =~ /(\w+) TLS connection established to \Q$host\E\[/g;
@@ -95,46 +84,46 @@ my $deferred = qr/dsn=4\.7\.5, status=deferred/;
 
 subtest 'records that fit' => sub {
     for my $name (qw(ee cert full either ta)) {
-        like result_of("bob\@$name.dane.test"), $sent, $name;
+        like $mta->send_to("bob\@$name.dane.test"), $sent, $name;
         is trust("mx-$name.dane.test"), 'verified', "$name: by its record";
     }
     like $ee->heard, qr/sni=mx-ee\.dane\.test /, 'the name that the record is at is sent';
-    like result_of('bob@alias.dane.test'), $sent, 'below the name behind a CNAME';
+    like $mta->send_to('bob@alias.dane.test'), $sent, 'below the name behind a CNAME';
     is trust('mx-alias.dane.test'), 'verified', 'found';
-    like result_of('bob@bare.dane.test'), $sent, 'without MX records';
+    like $mta->send_to('bob@bare.dane.test'), $sent, 'without MX records';
     is trust('bare.dane.test'), 'verified', 'below the domain itself';
-    like result_of('only+bob@ee.dane.test'), $sent, 'dane-only';
+    like $mta->send_to('only+bob@ee.dane.test'), $sent, 'dane-only';
 };
 
 subtest 'records that do not' => sub {
-    like result_of('bob@bad.dane.test'), qr/$deferred \(Server certificate not verified\)/, 'another key';
-    like result_of('bob@ta-name.dane.test'), qr/$deferred \(Server certificate not verified\)/, 'the right authority, the wrong name';
-    like result_of('bob@clear.dane.test'), qr/dsn=4\.7\.4, status=deferred \(TLS is required, but was not offered by host mx-clear\.dane\.test/, 'a server without TLS';
+    like $mta->send_to('bob@bad.dane.test'), qr/$deferred \(Server certificate not verified\)/, 'another key';
+    like $mta->send_to('bob@ta-name.dane.test'), qr/$deferred \(Server certificate not verified\)/, 'the right authority, the wrong name';
+    like $mta->send_to('bob@clear.dane.test'), qr/dsn=4\.7\.4, status=deferred \(TLS is required, but was not offered by host mx-clear\.dane\.test/, 'a server without TLS';
 };
 
 subtest 'no records' => sub {
-    like result_of('bob@none.dane.test'), $sent, 'dane: goes on';
+    like $mta->send_to('bob@none.dane.test'), $sent, 'dane: goes on';
     is trust('mx-none.dane.test'), 'untrusted', 'as may does';
-    like result_of('only+bob@none.dane.test'), qr/$deferred \(no TLSA records found for mx-none\.dane\.test\)/, 'dane-only: does not';
-    like result_of('bob@pkix.dane.test'), $sent, 'records for others than mail';
-    like result_of('bob@short.dane.test'), $sent, 'a record too short';
+    like $mta->send_to('only+bob@none.dane.test'), qr/$deferred \(no TLSA records found for mx-none\.dane\.test\)/, 'dane-only: does not';
+    like $mta->send_to('bob@pkix.dane.test'), $sent, 'records for others than mail';
+    like $mta->send_to('bob@short.dane.test'), $sent, 'a record too short';
     ok $mta->log_has(qr/mx-short\.dane\.test: TLSA records unusable: TLS level encrypt/), 'TLS is needed all the same';
-    like result_of('only+bob@short.dane.test'), qr/$deferred \(TLSA records unusable for mx-short\.dane\.test\)/, 'dane-only: needs one';
+    like $mta->send_to('only+bob@short.dane.test'), qr/$deferred \(TLSA records unusable for mx-short\.dane\.test\)/, 'dane-only: needs one';
 };
 
 subtest 'no DNSSEC' => sub {
-    like result_of('bob@plain.test'), $sent, 'records in a zone without signatures count for nothing';
+    like $mta->send_to('bob@plain.test'), $sent, 'records in a zone without signatures count for nothing';
     is trust('mx.plain.test'), 'untrusted', 'nor does the wrong one';
-    like result_of('only+bob@plain.test'), qr/$deferred \(non DNSSEC destination for mx\.plain\.test\)/, 'dane-only: needs them';
-    like result_of('bob@out.dane.test'), $sent, 'a signed domain with a server that is not';
-    like result_of('only+bob@out.dane.test'), qr/$deferred \(non DNSSEC server for mx\.plain\.test\)/, 'dane-only: needs both';
-    like result_of('bob@half.plain.test'), $sent, 'an unsigned domain with a signed server';
+    like $mta->send_to('only+bob@plain.test'), qr/$deferred \(non DNSSEC destination for mx\.plain\.test\)/, 'dane-only: needs them';
+    like $mta->send_to('bob@out.dane.test'), $sent, 'a signed domain with a server that is not';
+    like $mta->send_to('only+bob@out.dane.test'), qr/$deferred \(non DNSSEC server for mx\.plain\.test\)/, 'dane-only: needs both';
+    like $mta->send_to('bob@half.plain.test'), $sent, 'an unsigned domain with a signed server';
     is trust('mx-ee.dane.test'), 'verified verified trusted', 'it is what it says, but nobody says it is the right one';
 };
 
 subtest 'forgeries' => sub {
-    like result_of('bob@bogus.test'), qr/dsn=4\.4\.3, status=deferred \(Host or domain name not found\. Name service error for name=bogus\.test type=MX: Host not found, try again\)/, 'a bad signature of the MX records';
-    like result_of('bob@forged.dane.test'), qr/$deferred \(TLSA lookup error for mx-forged\.dane\.test:$port\)/, 'of the TLSA records';
+    like $mta->send_to('bob@bogus.test'), qr/dsn=4\.4\.3, status=deferred \(Host or domain name not found\. Name service error for name=bogus\.test type=MX: Host not found, try again\)/, 'a bad signature of the MX records';
+    like $mta->send_to('bob@forged.dane.test'), qr/$deferred \(TLSA lookup error for mx-forged\.dane\.test:$port\)/, 'of the TLSA records';
     unlike $ee->heard, qr/mx-forged/, 'nothing is sent there';
 };
 

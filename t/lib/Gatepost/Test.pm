@@ -165,6 +165,24 @@ sub log_has {
     }, $given{seconds});
 }
 
+# The log line that tells what became of a recipient.
+sub result_of {
+    my ($self, $to) = @_;
+    my $line;
+    wait_for(sub { ($line) = $self->log =~ /^(.*: to=<\Q$to\E>.*)$/m; $line });
+    return $line // "no result for $to";
+}
+
+# Send a message there (from => sender, content => text), and tell what became of it.
+sub send_to {
+    my ($self, $to, %given) = @_;
+    my $c = $self->smtp;
+    my $answer = $c->mail($given{from} // 'ann@a.test', $to, $given{content} // "Subject: for $to\n\nhello\n");
+    return "not accepted: $answer" if $answer !~ /^250/;
+    $c->quit;
+    return $self->result_of($to);
+}
+
 # Queue ids in these queues (all when none is named).
 sub queued {
     my ($self, @queues) = @_;
