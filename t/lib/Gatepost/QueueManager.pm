@@ -258,7 +258,7 @@ sub mail {
     my $id = sprintf '4TEST%05dz%d', ++$serial, $main_pid;
     my $s = IO::Socket::UNIX->new(Peer => "$m->{q}/private/cleanup") or die $!;
     my $envelope = pack('V', 0) . message(id => $id, sender => $o{sender} // 's@own.test', rcpts => $rcpts, envid => $o{envid}, filter => $o{filter}, verp => $o{verp})
-        . pack('V', 0) . text('Received: x') . text('') x 3 . pack('V', 0) . "\0";
+        . pack('V', 0) . text('Received: x') . text('') x 3 . pack('V', 0) . text('') . "\0";
     syswrite $s, frame($envelope) . frame("CSubject: t\r\nMessage-Id: <x\@y.test>\r\n\r\nhello\r\n") . frame('E', pack 'V', 0);
     my $answer = read_frame($s);
     die 'not queued' unless defined $answer && unpack('v', $answer) == 250;
