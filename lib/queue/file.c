@@ -18,6 +18,7 @@
 #define MARK_PENDING '-'
 #define MARK_DONE 'D' /* four bits away from MARK_PENDING; whatever else a damaged byte says is not done */
 #define RCPT_LEAST 17 /* octets of a recipient with empty texts, mark included */
+#define FIRST_READ 4096 /* octets: a small message at once */
 #define ENVELOPE_MAX (1u << 30)
 #define CRC_CHUNK 65536
 
@@ -272,12 +273,28 @@ static void set_id(struct queue_message *m, const char *id, const char *stored)
 		memcpy(m->id, s.p, s.n);
 }
 
+/* Of a small message it is in what was read first. */
+static int read_envelope(int fd, const struct queue_message *m, struct str first, struct arena *a, struct str *out, struct err *e)
+{
+	size_t n = (size_t)m->envelope_size;
+	char *p;
+
+	if (m->envelope_at + n <= first.n) {
+		*out = arena_dup(a, str_sub(first, (size_t)m->envelope_at, n));
+		return 0;
+	}
+	p = arena_alloc(a, n + 1);
+	*out = str_n(p, n);
+	return fs_pread_all(fd, p, n, (off_t)m->envelope_at, e);
+}
+
 int queue_load(int fd, const char *id, bool verify_content, struct arena *a, struct queue_message *m, struct err *e)
 {
-	char super[QUEUE_SUPER_SIZE];
+	char super[FIRST_READ];
 	struct stat st;
-	char *env;
+	struct str env;
 	uint32_t crc;
+	size_t n;
 
 	memset(m, 0, sizeof *m);
 	if (fstat(fd, &st) < 0)
@@ -286,19 +303,20 @@ int queue_load(int fd, const char *id, bool verify_content, struct arena *a, str
 		return damaged(e, "not a regular file");
 	if (st.st_size < QUEUE_SUPER_SIZE)
 		return err_perm(e, "incomplete message file: shorter than a superblock");
-	if (fs_pread_all(fd, super, sizeof super, 0, e) < 0)
+	n = st.st_size < FIRST_READ ? (size_t)st.st_size : FIRST_READ;
+	if (fs_pread_all(fd, super, n, 0, e) < 0)
 		return -1;
+	m->marks = st.st_mode & QUEUE_MODE_ALL;
 	set_id(m, id, super + AT_ID);
 	if (decode_super(super, (uint64_t)st.st_size, m, e) < 0)
 		return -1;
-	env = arena_alloc(a, (size_t)m->envelope_size + 1);
-	if (fs_pread_all(fd, env, (size_t)m->envelope_size, (off_t)m->envelope_at, e) < 0)
+	if (read_envelope(fd, m, str_n(super, n), a, &env, e) < 0)
 		return -1;
 	crc = hash_crc32c(0, super, AT_CRC);
-	crc = hash_crc32c(crc, env, (size_t)m->envelope_size - m->rcpt_count);
+	crc = hash_crc32c(crc, env.p, env.n - m->rcpt_count);
 	if (crc != codec_load(super + AT_CRC, 4))
 		return damaged(e, "superblock and envelope checksum does not match");
-	if (decode_envelope(str_n(env, (size_t)m->envelope_size), a, m, e) < 0)
+	if (decode_envelope(env, a, m, e) < 0)
 		return -1;
 	return verify_content ? check_content(fd, m, (uint32_t)codec_load(super + AT_CONTENT_CRC, 4), e) : 0;
 }

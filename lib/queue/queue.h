@@ -64,6 +64,7 @@ struct queue_message {
 	struct str verp; /* the two delimiters of variable envelope return paths, or empty */
 	struct queue_rcpt *rcpts;
 	size_t rcpt_count;
+	unsigned marks; /* QUEUE_MODE_... of the file; set by load */
 	/* where things are in the file */
 	uint64_t header_at, header_size, body_at, body_size, envelope_at, envelope_size, status_at;
 };
@@ -84,6 +85,7 @@ void queue_encode(struct queue_message *m, uint32_t content_crc, struct buf *out
 #define QUEUE_MODE_EXPIRE 0001 /* returned at the next attempt */
 #define QUEUE_MODE_HOLD 0010 /* on hold as soon as the deliveries that run have ended; it is qmgr who moves it */
 #define QUEUE_MODE_REQUEUE 0100 /* taken in again, likewise */
+#define QUEUE_MODE_ALL (QUEUE_MODE_EXPIRE | QUEUE_MODE_HOLD | QUEUE_MODE_REQUEUE)
 int queue_unmark(int fd); /* drop the last two: 0, or -1 with errno */
 #define QUEUE_BEHIND "incoming/.behind" /* exists while qmgr has no room for what is in incoming/ */
 

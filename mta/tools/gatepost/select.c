@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-#include <sys/stat.h>
 #include <sysexits.h>
 
 #include "lib/base/clock.h"
@@ -214,7 +213,6 @@ static bool read_entry(struct walk *w, struct entry *n)
 {
 	int fd = open(n->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct err e = ERR_INIT;
-	struct stat st;
 	bool good;
 
 	if (fd < 0) {
@@ -227,7 +225,7 @@ static bool read_entry(struct walk *w, struct entry *n)
 		read_reasons(w, fd, n);
 	else if (!good && queue_begun(fd))
 		tool_complain("%s: %s", n->path, e.text);
-	n->expiring = fstat(fd, &st) == 0 && (st.st_mode & QUEUE_MODE_EXPIRE) != 0;
+	n->expiring = (n->m.marks & QUEUE_MODE_EXPIRE) != 0;
 	close(fd);
 	return good;
 }
