@@ -12,6 +12,8 @@
 #include "policyd/rbl_list.h"
 #include "policyd/text.h"
 
+#define REASON_SHOWN 200 /* octets of a list's text in a story */
+
 /* What is asked about, and how the reply names it. */
 struct subject {
 	const char *class;
@@ -157,6 +159,27 @@ static void listed_reply(struct request *r, const struct dnsbl *d, const struct 
 		verdict_config_error(v);
 }
 
+/* What was asked, and what the list said, for who asks why. */
+static struct str evidence(struct request *r, struct str question, const struct rbl_answer *answer)
+{
+	struct buf b = { 0 };
+	struct str all;
+
+	if (r->trace == NULL)
+		return STR_NONE;
+	buf_addf(&b, "%.*s%s", STRF(question), answer->count == 0 ? ": not listed" : " A");
+	for (size_t i = 0; i < answer->count; i++)
+		buf_addf(&b, " %u.%u.%u.%u", answer->addresses[i][0], answer->addresses[i][1], answer->addresses[i][2], answer->addresses[i][3]);
+	if (answer->reason.n > 0) {
+		buf_addz(&b, ", TXT \"");
+		buf_add_safe(&b, str_sub(answer->reason, 0, REASON_SHOWN));
+		buf_addc(&b, '"');
+	}
+	all = arena_dup(r->life, buf_str(&b));
+	buf_done(&b);
+	return all;
+}
+
 static void no_answer(
 	const struct rule *rule, struct request *r, const struct dnsbl *d, const struct subject *s, const char *why, struct verdict *v)
 {
@@ -166,11 +189,19 @@ static void no_answer(
 			r->life, "DEFER_IF_REJECT 4.7.1 %s [%.*s]: %.*s does not answer", s->class, STRF(s->what), STRF(d->domain));
 }
 
+static void apply_listing(const struct rule *rule, struct request *r, const struct subject *s, struct str reason, struct verdict *v)
+{
+	v->result = STR("listed");
+	if (rule->check->variant & RBL_PERMIT)
+		v->action = STR("OK");
+	else
+		listed_reply(r, rule->state, s, reason, v);
+}
+
 void rbl_eval(const struct rule *rule, struct request *r, struct verdict *v)
 {
 	const struct dnsbl *d = rule->state;
 	struct subject s = subject_of(rule, r);
-	bool permits = rule->check->variant & RBL_PERMIT;
 	struct rbl_answer answer;
 	struct buf name = { 0 };
 
@@ -178,13 +209,10 @@ void rbl_eval(const struct rule *rule, struct request *r, struct verdict *v)
 		rbl_list_ask(r, d, arena_lower(r->life, buf_str(&name)), (rule->check->variant & ~RBL_PERMIT) != RBL_CLIENT, &answer);
 		if (answer.failed) {
 			no_answer(rule, r, d, &s, answer.why, v);
-		} else if (listed(d, &answer)) {
-			v->result = STR("listed");
-			v->why = arena_printf(r->life, "%.*s is listed", STRF(s.what));
-			if (permits)
-				v->action = STR("OK");
-			else
-				listed_reply(r, d, &s, answer.reason, v);
+		} else {
+			v->why = evidence(r, buf_str(&name), &answer);
+			if (listed(d, &answer))
+				apply_listing(rule, r, &s, answer.reason, v);
 		}
 	}
 	buf_done(&name);

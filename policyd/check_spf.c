@@ -28,12 +28,13 @@ static struct str cache_key(struct request *r, struct str sender)
 	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(lower), STRF(helo));
 }
 
-/* Cached form: result, domain, mechanism, explanation, one a line. */
+/* Cached form: result, domain, mechanism, records, explanation, one a line. */
 static bool unpack(struct str text, struct spf_answer *out)
 {
 	struct str result = str_cut(&text, '\n'), domain = str_cut(&text, '\n'), mechanism = str_cut(&text, '\n');
+	struct str records = str_cut(&text, '\n');
 
-	*out = (struct spf_answer){ .domain = domain, .mechanism = mechanism, .explanation = text };
+	*out = (struct spf_answer){ .domain = domain, .mechanism = mechanism, .records = records, .explanation = text };
 	for (enum spf_result i = SPF_NONE; i <= SPF_PERMERROR; i++)
 		if (i != SPF_TEMPERROR && str_eqz(result, spf_result_name(i))) {
 			out->result = i;
@@ -47,8 +48,8 @@ static void remember(struct request *r, struct str key, const struct spf_answer 
 {
 	if (s->result != SPF_TEMPERROR)
 		store_cache_put(r->life, key,
-			arena_printf(r->life, "%s\n%.*s\n%.*s\n%.*s", spf_result_name(s->result), STRF(s->domain), STRF(s->mechanism),
-				STRF(s->explanation)),
+			arena_printf(r->life, "%s\n%.*s\n%.*s\n%.*s\n%.*s", spf_result_name(s->result), STRF(s->domain), STRF(s->mechanism),
+				STRF(s->records), STRF(s->explanation)),
 			s->ttl);
 }
 
@@ -204,8 +205,8 @@ static void tell(struct request *r, struct str sender, const struct spf_answer *
 	struct str results = conf_bool(settings.conf, "spf_authentication_results") ? authentication_results(r, sender, s) : STR_NONE;
 
 	v->result = str_z(spf_result_name(s->result));
-	v->why = arena_printf(
-		r->life, "%s of %.*s%s%.*s", spf_result_name(s->result), STRF(s->domain), s->mechanism.n > 0 ? " by " : "", STRF(s->mechanism));
+	v->why = arena_printf(r->life, "%s of %.*s%s%.*s%s%.*s", spf_result_name(s->result), STRF(s->domain), s->mechanism.n > 0 ? " by " : "",
+		STRF(s->mechanism), s->records.n > 0 ? "; TXT " : "", STRF(s->records));
 	v->header = received.n == 0  ? results
 		    : results.n == 0 ? received
 				     : arena_printf(r->life, "%.*s\n%.*s", STRF(received), STRF(results));

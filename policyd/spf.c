@@ -12,6 +12,7 @@
 #define TERMS_MAX 10 /* terms that cause lookups, section 4.6.4 */
 #define EXPLANATION_SOURCE_MAX 1024 /* octets of an explanation before macros are filled in */
 #define EXPLANATION_MAX 400 /* octets of an explanation that are passed on */
+#define RECORDS_MAX 400 /* octets of records that a story shows */
 #define TTL_MAX 3600 /* a verdict is not believed for longer, whatever the records say */
 
 /* One check in progress. */
@@ -60,6 +61,21 @@ static bool domain_checkable(struct str domain)
 	return true;
 }
 
+/* For who asks why. */
+static void note_record(struct walk *w, struct str domain, struct str text)
+{
+	struct str so_far = w->out->records;
+	struct buf b = { 0 };
+
+	if (so_far.n >= RECORDS_MAX)
+		return;
+	buf_addf(&b, "%.*s%s%.*s \"", STRF(so_far), so_far.n > 0 ? ", " : "", STRF(domain));
+	buf_add_safe(&b, str_sub(text, 0, RECORDS_MAX));
+	buf_addc(&b, '"');
+	w->out->records = arena_dup(w->a, buf_str(&b));
+	buf_done(&b);
+}
+
 /* The domain's one record. NONE when there is none, NEUTRAL when *record has it. */
 static enum spf_result fetch_record(struct walk *w, struct str domain, struct spf_record *record)
 {
@@ -79,6 +95,7 @@ static enum spf_result fetch_record(struct walk *w, struct str domain, struct sp
 	}
 	if (found == NULL)
 		return SPF_NONE;
+	note_record(w, domain, found->data);
 	return spf_record_parse(w->a, found->data, record, &why) ? SPF_NEUTRAL : problem(w, SPF_PERMERROR, why);
 }
 

@@ -23,6 +23,7 @@ struct spf_answer {
 	enum spf_result result;
 	struct str domain; /* that was checked */
 	struct str mechanism; /* that matched, as it stands in the record, or "default" */
+	struct str records; /* that were read on the way, "domain \"text\"" one behind the other; printable, the first few hundred octets */
 	struct str explanation; /* fail: what the domain's owner wants to be said; printable, empty when nothing */
 	const char *problem; /* temperror, permerror: static text */
 	uint32_t ttl; /* seconds the DNS answers behind it may be kept */

@@ -7,6 +7,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use lib dirname(abs_path(__FILE__)) . '/lib';
 use Gatepost::Milter;
+use Gatepost::MilterServer qw(add change packet);
 use Gatepost::Process qw(wait_for);
 use Gatepost::Redis;
 use Gatepost::Sink;
@@ -20,8 +21,10 @@ my $dir = tempdir('gatepost-explain.XXXXXX', TMPDIR => 1, CLEANUP => 1);
 chmod 0755, $dir;
 my $filter = Gatepost::Milter->new('dkim', $dir) or plan skip_all => 'no dkim milter';
 $filter->client; # it is there
+my $editor = Gatepost::MilterServer->new;
+$editor->script(on => { E => change(1, 'Subject', 'y') . change(1, 'X-Old', '') . add('X-New', "v\n\tw") . packet('a') });
 my %main_cf = (
-    smtpd_milters                => $filter->endpoint,
+    smtpd_milters                => $filter->endpoint . ' ' . $editor->endpoint,
     redis_server                 => $redis->endpoint,
     smtpd_reply_token            => 'yes',
     relay_domains                => 'relay.test, down.test',
@@ -75,7 +78,7 @@ subtest 'a refused recipient' => sub {
 
 subtest 'a message' => sub {
     my $c = client('192.0.2.8');
-    my $reply = $c->mail('ann@far.test', [ 'team@relay.test', 'old@relay.test' ], "Subject: x\nMessage-ID: <story\@far.test>\n\nhello\n");
+    my $reply = $c->mail('ann@far.test', [ 'team@relay.test', 'old@relay.test' ], "Subject: x\nX-Old: \e[1mz\nMessage-ID: <story\@far.test>\n\nhello\n");
     ($id) = $reply =~ /queued as (\w+)/;
     ok $id, 'taken';
     $c->quit;
@@ -83,10 +86,12 @@ subtest 'a message' => sub {
     like $text, qr/ session of client\.test\[192\.0\.2\.8\]/, 'its session';
     like $text, qr/warn_if_reject reject_non_fqdn_helo_hostname: dunno/, 'with restrictions that would only warn';
     like $text, qr/ cleanup  $id +message-id=<story\@far\.test>$/m, 'cleanup';
-    like $text, qr/ cleanup  $id +recipient <team\@relay\.test> becomes <bob\@relay\.test>$/m, 'rewriting by aliases';
-    like $text, qr/ cleanup  $id +recipient <old\@relay\.test> becomes <new\@relay\.test>$/m, 'and by canonical maps';
+    like $text, qr/ cleanup  $id +recipient <team\@relay\.test> becomes <bob\@relay\.test> by virtual_alias_maps \(\S+\/main\.cf:\d+\)$/m, 'rewriting by aliases';
+    like $text, qr/ cleanup  $id +recipient <old\@relay\.test> becomes <new\@relay\.test> by recipient_canonical_maps \(\S+\/main\.cf:\d+\)$/m, 'and by canonical maps';
     like $text, qr/ cleanup  $id +milters: unix:\S+ (?:accept|continue).* delay=\d+\.\d+/m, 'verdict and time of a filter';
     like $text, qr/ cleanup  $id +filter unix:\S+ (?:accept|continue).*, \d+\.\d{3} ms$/m, 'and at the end of the message';
+    like $text, qr/ filter inet:\S+ accept changes=~Subject,-X-Old,\+X-New, \d+\.\d{3} ms\n +- Subject: x\n +\+ Subject: y\n +- X-Old: \?\[1mz\n +\+ X-New: v w$/m,
+        'what a filter changed: before and after';
     like $text, qr/ qmgr     $id +from=<ann\@far\.test>, size=\d+, nrcpt=2 \(queue active\)$/m, 'queue';
     like $text, qr/ smtp     $id +to=<bob\@relay\.test>, orig_to=<team\@relay\.test>, relay=\S+, delay=.*, status=sent \(250 .*\)$/m, 'delivery';
     unlike $text, qr/192\.0\.2\.7/, 'and nothing of others';

@@ -67,6 +67,8 @@ subtest 'certificates of clients' => sub {
     like rcpt(client('stranger.test'), 'bob@relay.test'), qr/^554 5\.7\.9 <unknown\[127\.0\.0\.1\]>: Client certificate rejected: go away/,
         'check_ccert_access';
     ok $mta->log_has(qr/unknown\[127\.0\.0\.1\]: Trusted: subject_CN=friend\.test, issuer=Test CA, fingerprint=\Q$friend\E, pkey_fingerprint=/), 'logged';
+    my $told = qr/ smtpd +TLSv1\.3 with cipher \S+ .*; certificate of "friend\.test" by "Test CA", Trusted, fingerprint \Q$friend\E$/m;
+    ok wait_for(sub { ($mta->gatepost('explain', '127.0.0.1'))[1] =~ $told }), 'and told to who asks why';
     ok $mta->log_has(qr/Trusted TLS connection established from unknown\[127\.0\.0\.1\]: TLSv1\.3 with cipher/), 'trusted';
     ok $mta->log_has(qr/Untrusted TLS connection established/), 'untrusted';
     ok $mta->log_has(qr/Anonymous TLS connection established/), 'anonymous';

@@ -122,6 +122,7 @@ void filter_new_message(struct filter *f)
 	f->said = 0;
 	f->until = 0;
 	buf_clear(&f->changed);
+	buf_clear(&f->diff);
 }
 
 /* A kept connection had not survived, or the filter was restarted: the greeting again, on a new one. True: an answer will come. */

@@ -96,6 +96,7 @@ struct filter {
 	char said_at; /* command it was the answer to */
 	char telling; /* command under way */
 	struct buf changed; /* "+X-A,body" */
+	struct buf diff; /* the same with what was there and what is now, a line each, while a story is told */
 };
 
 struct milter_session {

@@ -7,7 +7,10 @@
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
 #include "lib/milter/filter.h"
+#include "lib/net/story.h"
 
+#define DIFF_MAX 4096 /* octets of a story about what a filter changed */
+#define DIFF_LINE 300
 #define CHANGES_SHOWN 200 /* octets of a log line about what a filter changed */
 
 /* Remember the first failure; the conversation goes on to its end all the same, to stay in step. */
@@ -183,21 +186,28 @@ static int insert_header(struct modifier *mod, struct filter *f, const struct re
 	return put_field(mod, f, at < count ? at : count, false, r);
 }
 
-/* Occurrences count from 1 among the fields the filter can see; 0 means 1. An empty value deletes. */
+/* Where the field is that "change header" means; count: nowhere. Occurrences count from 1 among the fields the filter can see; 0 means 1. */
+static size_t field_meant(const struct header *h, const struct reply *r)
+{
+	size_t wanted = r->index > 0 ? r->index : 1;
+
+	for (size_t i = 0; i < h->count; i++)
+		if (!h->fields[i].hidden && str_eqi(h->fields[i].name, r->a) && --wanted == 0)
+			return i;
+	return h->count;
+}
+
+/* An empty value deletes. */
 static int change_header(struct modifier *mod, struct filter *f, const struct reply *r)
 {
 	struct header *h = modifier_seen(mod);
-	size_t wanted = r->index > 0 ? r->index : 1;
+	size_t at = field_meant(h, r);
 
-	for (size_t i = 0; i < h->count; i++) {
-		if (h->fields[i].hidden || !str_eqi(h->fields[i].name, r->a) || --wanted > 0)
-			continue;
-		if (r->b.n > 0)
-			return put_field(mod, f, i, true, r);
-		remove_field(mod, i);
-		return 0;
-	}
-	return r->b.n > 0 ? put_field(mod, f, h->count, false, r) : 0;
+	if (r->b.n > 0)
+		return put_field(mod, f, at, at < h->count, r);
+	if (at < h->count)
+		remove_field(mod, at);
+	return 0;
 }
 
 /* ---- envelope ---- */
@@ -376,6 +386,41 @@ static void note_change(struct filter *f, const struct modification *m, const st
 		buf_add_safe(&f->changed, str_sub(r->a, 0, CHANGES_SHOWN / 4));
 }
 
+static void diff_line(struct filter *f, const char *mark, struct str name, struct str text)
+{
+	struct str rest = str_sub(text, 0, DIFF_LINE), word;
+
+	if (f->diff.n > DIFF_MAX)
+		return;
+	buf_addz(&f->diff, mark);
+	if (name.n > 0) {
+		buf_addc(&f->diff, ' ');
+		buf_add_safe(&f->diff, str_sub(name, 0, DIFF_LINE));
+		buf_addc(&f->diff, ':');
+	}
+	while ((word = str_word(&rest, " \t\r\n")).n > 0) { /* unfolded */
+		buf_addc(&f->diff, ' ');
+		buf_add_safe(&f->diff, word);
+	}
+	buf_addc(&f->diff, '\n');
+}
+
+/* What the filter saw, and what is to be there instead. */
+static void note_diff(struct modifier *mod, struct filter *f, const struct modification *m, const struct reply *r)
+{
+	const struct header *h = modifier_seen(mod);
+	size_t at = r->command == 'm' ? field_meant(h, r) : h->count;
+
+	if (!story_wanted() || r->command == 'b')
+		return;
+	if (at < h->count)
+		diff_line(f, "-", STR_NONE, h->fields[at].text);
+	if (is_header(r->command) && (r->command != 'm' || r->b.n > 0))
+		diff_line(f, "+", r->a, r->b);
+	else if (!is_header(r->command))
+		diff_line(f, "", str_z(m->mark), r->a);
+}
+
 static void refused(struct filter *f, const struct reply *r)
 {
 	log_warn("milter %s: %s after event SMFIC_BODYEOB, which was not negotiated or is forbidden by \"changes\"", f->set->endpoint,
@@ -405,6 +450,7 @@ enum request modifier_check(struct modifier *mod, struct filter *f, const struct
 	if (f->state != FILTER_OPEN)
 		return REQUEST_FAILED;
 	note_change(f, m, r);
+	note_diff(mod, f, m, r);
 	return mod->e.kind != ERR_NONE || f->set->shadow ? REQUEST_DROP : REQUEST_KEEP;
 }
 

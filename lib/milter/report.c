@@ -67,6 +67,8 @@ void report_verdict(struct milter_session *s, const struct filter *f, const stru
 	story_begin(&event, "filter", arena_z(s->life, id));
 	json_add_member(&event, "text", buf_str(&said));
 	json_add_number(&event, "us", us);
+	if (ev == &event_eom)
+		json_add_member(&event, "changes", buf_str(&f->diff));
 	story_tell(&event);
 	buf_done(&said);
 }

@@ -16,6 +16,7 @@ static void forget(void *arg)
 		buf_done(&f->in);
 		buf_done(&f->text);
 		buf_done(&f->changed);
+		buf_done(&f->diff);
 	}
 	buf_done(&s->connect);
 	buf_done(&s->helo);

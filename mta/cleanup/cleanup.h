@@ -55,6 +55,7 @@ struct mail { /* everything lives in .life and ends with the message */
 	bool checks_passed; /* PASS or REDIRECT action: no more checks */
 	struct str redirect, new_sender;
 	struct str last_rcpt; /* for log lines */
+	const struct tables *rules[2]; /* those that changed the address in work first and last, for its story */
 	struct str milter_rcpt; /* mail that came without SMTP: the last recipient told to filters */
 	bool milter_mail, non_smtp; /* milter_mail: filters know the sender */
 	bool resent; /* has Resent- fields, also ones that are dropped */

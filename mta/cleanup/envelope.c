@@ -12,7 +12,8 @@
 /* For gatepost explain; addresses that stay need no words. */
 static void tell_rewriting(const struct mail *x, const char *what, struct str from, struct str to)
 {
-	struct buf event = { 0 };
+	const struct tables *const *rules = x->rules;
+	struct buf event = { 0 }, rule = { 0 };
 
 	if (str_eq(from, to) || !story_wanted())
 		return;
@@ -20,13 +21,26 @@ static void tell_rewriting(const struct mail *x, const char *what, struct str fr
 	json_add_member(&event, "what", str_z(what));
 	json_add_member(&event, "from", from);
 	json_add_member(&event, "to", to);
+	if (rules[0] != NULL)
+		buf_addz(&rule, settings_rule(rules[0]));
+	if (rules[1] != NULL && rules[1] != rules[0])
+		buf_addf(&rule, ", %s", settings_rule(rules[1]));
+	json_add_member(&event, "rule", buf_str(&rule));
 	story_tell(&event);
+	buf_done(&rule);
+}
+
+/* What is told next is about another address. */
+static void forget_rules(struct mail *x)
+{
+	x->rules[0] = x->rules[1] = NULL;
 }
 
 int envelope_sender(struct mail *x, struct str sender)
 {
 	struct str given = sender;
 
+	forget_rules(x);
 	if (rewrite_address(x, &sender, true) < 0 || map_canonical(x, &sender, MAP_ENVELOPE_SENDER) < 0)
 		return -1;
 	tell_rewriting(x, "sender", given, sender);
@@ -105,10 +119,12 @@ static bool copies_wanted(const struct mail *x)
 
 static void copy_for_rcpt(struct mail *x, struct str addr)
 {
+	const struct tables *rules[] = { x->rules[0], x->rules[1] }; /* are about the address that is copied */
 	struct str bcc;
 
 	if (copies_wanted(x) && map_bcc(x, &set->rcpt_bcc, addr, &bcc) == MAP_HIT)
 		envelope_add(x, bcc, STR_NONE, STR_NONE, DSN_NOTIFY_NEVER, false);
+	memcpy(x->rules, rules, sizeof rules);
 }
 
 void envelope_add(struct mail *x, struct str addr, struct str orig, struct str orcpt, int notify, bool with_bcc)
@@ -117,6 +133,7 @@ void envelope_add(struct mail *x, struct str addr, struct str orig, struct str o
 	struct str *list, given = addr;
 	size_t count;
 
+	forget_rules(x);
 	if (addr.n == 0)
 		addr = str_z(set->empty_recipient);
 	if (rewrite_address(x, &addr, true) < 0 || map_canonical(x, &addr, MAP_ENVELOPE_RCPT) < 0)

@@ -84,6 +84,7 @@ static int look_up(struct mail *x, const struct tables *ts, struct str address, 
 		if (rewrite_address(x, &(*found)[i], true) < 0)
 			return -1;
 	}
+	x->rules[x->rules[0] != NULL] = ts;
 	return *count > 0;
 }
 

@@ -48,12 +48,32 @@ static bool has_word(const struct conf *c, const char *name, const char *wanted)
 	return false;
 }
 
+static struct {
+	const struct tables *tables;
+	const char *rule;
+} rules[16];
+
+const char *settings_rule(const struct tables *t)
+{
+	for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+		if (rules[i].tables == t)
+			return rules[i].rule;
+	return "";
+}
+
 static void open_tables(struct arena *life, const struct conf *c, const char *name, struct tables *out)
 {
 	struct err e = ERR_INIT;
 
 	if (tables_open(life, conf_str(c, name), conf_dir(c), out, &e) < 0)
 		log_fatal("parameter %s: %s", name, e.text);
+	for (size_t i = 0; i < sizeof rules / sizeof *rules && out->count > 0; i++) {
+		if (rules[i].tables != NULL)
+			continue;
+		rules[i].tables = out;
+		rules[i].rule = arena_printf(life, "%s (%s)", name, conf_source(c, name)).p;
+		break;
+	}
 }
 
 static size_t words(struct arena *life, const struct conf *c, const char *name, struct str **out)

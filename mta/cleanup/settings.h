@@ -42,5 +42,7 @@ struct settings {
 extern const struct settings *const set; /* read-only after settings_load() */
 
 void settings_load(const struct conf *c); /* problems end the process */
+/* "virtual_alias_maps (/etc/gatepost/main.cf:12)": which tables these of `set` are, for stories. */
+const char *settings_rule(const struct tables *t);
 
 #endif

@@ -10,6 +10,7 @@
 #include "mta/smtpd/milter.h"
 #include "mta/smtpd/session.h"
 #include "mta/smtpd/settings.h"
+#include "mta/smtpd/story.h"
 
 #define TOO_MANY "Error: too many new TLS sessions from %.*s"
 
@@ -98,6 +99,7 @@ int session_handshake(struct session *s, bool wrapped)
 	}
 	metric_count(METRIC_SMTPD_TLS, tls_protocol(stream_tls(s->io)), NULL, NULL);
 	take_certificate(s, stream_tls(s->io));
+	story_tls(s, stream_tls(s->io));
 	if (cf.tls_loglevel > 0)
 		log_handshake(s, stream_tls(s->io));
 	if (!s->exempt && !tls_resumed(stream_tls(s->io)) && !limit_tls(s))

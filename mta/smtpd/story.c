@@ -1,4 +1,4 @@
-/* mta/smtpd/story.c - events of a session: who came, each command with its reply, each list of restrictions with what every one said. */
+/* mta/smtpd/story.c - events of a session: who came, what TLS it speaks, each command with its reply, each list of restrictions with what every one said. */
 #include "mta/smtpd/story.h"
 
 #include <string.h>
@@ -22,6 +22,25 @@ void story_session(const struct session *s)
 	json_add_member(&event, "client", s->client.namaddr);
 	json_add_member(&event, "service", str_z(service_name()));
 	story_tell(&event);
+}
+
+void story_tls(const struct session *s, const struct tls *t)
+{
+	const struct ccert *c = &s->ccert;
+	struct buf event = { 0 }, how = { 0 };
+
+	if (!story_wanted())
+		return;
+	tls_describe(t, " ", &how);
+	if (c->fingerprint.n > 0)
+		buf_addf(&how, "; certificate of \"%.*s\" by \"%.*s\", %s, fingerprint %.*s", STRF(c->subject), STRF(c->issuer),
+			tls_trust_word(t), STRF(c->fingerprint));
+	else
+		buf_addz(&how, "; the client showed no certificate");
+	story_begin(&event, "tls", NULL);
+	json_add_member(&event, "text", buf_str(&how));
+	story_tell(&event);
+	buf_done(&how);
 }
 
 /* Responses and initial responses of AUTH are secrets. */

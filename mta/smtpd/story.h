@@ -2,10 +2,13 @@
 #ifndef GATEPOST_MTA_SMTPD_STORY_H
 #define GATEPOST_MTA_SMTPD_STORY_H
 
+#include "lib/net/tls.h"
 #include "mta/smtpd/restrict.h"
 #include "mta/smtpd/session.h"
 
 void story_session(const struct session *s);
+/* What the handshake agreed on, and the certificate that the client showed. */
+void story_tls(const struct session *s, const struct tls *t);
 /* A command was run since began_us (clock_mono_us()); line: as the client sent it. What follows AUTH's mechanism is not told. */
 void story_command(struct session *s, struct str line, int64_t began_us);
 

@@ -51,17 +51,13 @@ static void print_command(struct telling *t)
 	printf("%36s< %s  (%lld.%03lld ms)\n", "", get(t, "reply"), (long long)(us / 1000), (long long)(us % 1000));
 }
 
-/* What each restriction said; lines of policyd, which was asked for several at once, are indented. */
-static void print_checks(struct telling *t)
+/* A member of several lines, each below what was printed. */
+static void print_lines(struct telling *t, const char *name)
 {
 	struct buf raw = { 0 };
 	struct str rest;
 
-	printf("%s", get(t, "list"));
-	printf(" (%s)", get(t, "where"));
-	printf(" about <%s>:", get(t, "about"));
-	printf(" %s\n", get(t, "verdict"));
-	(void)json_get_string(t->e->line, "checks", &raw);
+	(void)json_get_string(t->e->line, name, &raw);
 	rest = buf_str(&raw);
 	while (rest.n > 0) {
 		struct buf line = { 0 };
@@ -73,11 +69,28 @@ static void print_checks(struct telling *t)
 	buf_done(&raw);
 }
 
+/* What each restriction said; lines of policyd, which was asked for several at once, are indented. */
+static void print_checks(struct telling *t)
+{
+	printf("%s", get(t, "list"));
+	printf(" (%s)", get(t, "where"));
+	printf(" about <%s>:", get(t, "about"));
+	printf(" %s\n", get(t, "verdict"));
+	print_lines(t, "checks");
+}
+
 static void print_rewrite(struct telling *t)
 {
 	printf("%s", get(t, "what"));
 	printf(" <%s>", get(t, "from"));
-	printf(" becomes <%s>\n", get(t, "to"));
+	printf(" becomes <%s>", get(t, "to"));
+	printf("%s%s\n", *get(t, "rule") != '\0' ? " by " : "", get(t, "rule"));
+}
+
+static void print_filter(struct telling *t)
+{
+	printf("%s\n", get(t, "text"));
+	print_lines(t, "changes");
 }
 
 static void print_log(struct telling *t)
@@ -96,6 +109,7 @@ static const struct kind {
 	{ "command", print_command },
 	{ "check", print_checks },
 	{ "rewrite", print_rewrite },
+	{ "filter", print_filter },
 	{ "log", print_log },
 };
 
