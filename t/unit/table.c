@@ -6,6 +6,7 @@
 #include <lmdb.h>
 
 #include "lib/base/fs.h"
+#include "lib/base/mem.h"
 #include "lib/table/registry.h"
 #include "t/unit/tap.h"
 
@@ -27,11 +28,13 @@ static void asks(struct table *t, const char *key, const char *want)
 {
 	struct buf value = { 0 };
 	struct err e = ERR_INIT;
-	enum table_answer a = table_lookup(t, str_z(key), &value, &e);
+	char *exact = mem_dup(key, strlen(key)); /* nothing behind it that might be read */
+	enum table_answer a = table_lookup(t, str_n(exact, strlen(key)), &value, &e);
 
 	if (!ok(str_eqz(a == TABLE_FOUND ? buf_str(&value) : a == TABLE_MISSING ? STR("-") : STR("!"), want), "%s: %s", t->name, key))
 		diag("got \"%s\" %s", buf_z(&value), e.text);
 	buf_done(&value);
+	mem_free(exact);
 }
 
 static struct table *open_table(const char *spec)
