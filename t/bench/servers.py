@@ -1,5 +1,5 @@
 # t/bench/servers.py - Gatepost and Postfix as private instances with the same configuration, and what they used: processor time, memory.
-import glob, os, pwd, re, socket, subprocess, sys, threading, time
+import glob, os, pwd, random, re, socket, subprocess, sys, threading, time
 
 top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 build = os.environ.get("GATEPOST_BUILD", top + "/build")
@@ -31,9 +31,14 @@ proxymap unix - - n - - proxymap
 
 
 def free_port(host="127.0.0.1"):
-    s = socket.socket()
-    s.bind((host, 0))
-    return s.getsockname()[1]
+    """Below the range that outgoing connections, of which there are many, take theirs from."""
+    while True:
+        with socket.socket() as s:
+            try:
+                s.bind((host, random.randrange(20000, 32000)))
+                return s.getsockname()[1]
+            except OSError:
+                pass
 
 
 def spew(path, text):
@@ -49,7 +54,7 @@ def wait_port(port, host="127.0.0.1"):
             return
         except OSError:
             time.sleep(0.05)
-    sys.exit("port %d does not open" % port)
+    raise OSError("port %d does not open" % port)
 
 
 def tree(pid):
