@@ -14,7 +14,7 @@
 
 #define LOADERS_MAX 8
 #define YOUNG_S 3 /* a file in incoming/ is left to its notice for so long */
-#define LOCKED_RETRY_MS 10000 /* how soon a locked file in active/ is looked at again */
+#define LOCKED_RETRY_MS 10000 /* how soon a locked file in active/ is looked at again, or after queue_run_delay */
 #define SWEEP_MS 60000
 #define LEAST_WAIT_MS 500 /* between two looks */
 #define MOVE_MS 1000 /* between looks for messages that take long */
@@ -290,6 +290,11 @@ static int64_t until_due_ms(void)
 	return ms < LEAST_WAIT_MS ? LEAST_WAIT_MS : ms > SWEEP_MS ? SWEEP_MS : ms;
 }
 
+static int64_t locked_retry_ms(void)
+{
+	return qmgr.set.run_delay_ms < LOCKED_RETRY_MS ? qmgr.set.run_delay_ms : LOCKED_RETRY_MS;
+}
+
 /* Until the next message is due, something is left to do, or somebody asks. */
 static void rest(void)
 {
@@ -297,8 +302,8 @@ static void rest(void)
 
 	if (qmgr.want_incoming && ms > YOUNG_S * 1000)
 		ms = YOUNG_S * 1000;
-	if (qmgr.want_active && ms > LOCKED_RETRY_MS)
-		ms = LOCKED_RETRY_MS;
+	if (qmgr.want_active && ms > locked_retry_ms())
+		ms = locked_retry_ms();
 	fiber_sleep(LEAST_WAIT_MS / 5); /* a burst of requests is one */
 	if (!qmgr.draining) /* the kick for that may have come in the middle of a scan */
 		(void)fiber_wait(deadline_in(ms));
@@ -325,7 +330,7 @@ static void scanner(void *arg)
 
 	(void)arg; /* there is one scanner */
 	while (!qmgr.draining) {
-		if (qmgr.want_active && passed(&active_at, LOCKED_RETRY_MS)) {
+		if (qmgr.want_active && passed(&active_at, locked_retry_ms())) {
 			scan_active();
 			qmgr.want_incoming = true; /* what was locked may be there as well */
 		}

@@ -89,7 +89,7 @@ sub new_instance {
     %conf = (
         queue_directory => $m->{q}, data_directory => "$dir/data", myhostname => 'mx.test', mydestination => '', mail_owner => $owner,
         relay_domains => 'relay.test, r2.test, own.test, nt.test', inet_protocols => 'ipv4', transport_maps => 'inline:{nt.test=nosuch:}',
-        queue_run_delay => '2s', minimal_backoff_time => '3s', maximal_backoff_time => '6s', maillog_file => "$dir/log", notify_classes => '',
+        queue_run_delay => '1s', minimal_backoff_time => '1s', maximal_backoff_time => '2s', maillog_file => "$dir/log", notify_classes => '',
         default_transport => 'relay', relay_transport => 'relay', transport_retry_time => '3s', %conf
     );
     open my $f, '>', "$dir/conf/main.cf" or die $!;
