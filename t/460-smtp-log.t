@@ -6,6 +6,7 @@ use Gatepost::Postfix;
 use Gatepost::Process qw(free_port wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
+use IO::Socket::INET;
 use Test::More;
 
 plan skip_all => 'needs root and Postfix' unless Gatepost::Postfix::installed();
@@ -50,20 +51,35 @@ my %server = (
     'ehlo-hangup'  => { on => { EHLO => 'HANGUP' } },
     'ehlo-silence' => { on => { EHLO => 'SILENCE' } },
     'ehlo-size'    => { ehlo => ['SIZE 10'] },
+    'greet-silence' => { greeting => 'SILENCE' },
+    'body-silence' => { on => { DATA => '354 go on SILENCE' }, content => 'x' x 70 . "\n" },
+    'eod-silence'  => { eod => 'SILENCE' },
+    'quit-silence' => { on => { QUIT => 'SILENCE' } },
+    'tls-silence'  => { ehlo => ['STARTTLS'], on => { STARTTLS => 'SILENCE' } },
+    'tls-454'      => { ehlo => ['STARTTLS'], on => { STARTTLS => '454 4.7.0 not now' } },
+    'forward-silence' => { ehlo => ['XFORWARD NAME ADDR PROTO HELO'], on => { XFORWARD => 'SILENCE' } },
+    'forward-550'  => { ehlo => ['XFORWARD NAME ADDR PROTO HELO'], on => { XFORWARD => '550 5.7.1 not you' } },
+    'forward'      => { ehlo => ['XFORWARD NAME ADDR PROTO HELO'] },
     'closed'       => undef,
+    'connect-silence' => undef,
 );
 my %sink = map { $_ => $server{$_} && Gatepost::Sink->new(%{ $server{$_} }) } keys %server;
 my $closed = free_port();
+my $full = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1) or die $!; # nobody accepts: when it is full, a SYN is not answered
+my @waiting = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $full->sockport, Blocking => 0) } 1 .. 4;
+my %port = map { $_ => $sink{$_} ? $sink{$_}->port : $_ eq 'closed' ? $closed : $full->sockport } keys %server;
 my %given = (
     main_cf => {
         relay_domains   => join(', ', map { "$_.test" } sort keys %server),
         transport_maps  => 'texthash:$config_directory/transport',
         smtp_mail_timeout => '2s', smtp_rcpt_timeout => '2s', smtp_data_init_timeout => '2s', smtp_helo_timeout => '2s',
+        smtp_data_xfer_timeout => '2s', smtp_data_done_timeout => '2s', smtp_quit_timeout => '2s', smtp_starttls_timeout => '2s', smtp_xforward_timeout => '2s',
+        smtp_connect_timeout => '2s', smtp_tls_security_level => 'may', smtp_send_xforward_command => 'yes',
         smtp_host_lookup  => 'native',
         minimal_backoff_time => '300s', maximal_backoff_time => '300s', queue_run_delay => '300s',
         notify_classes  => '',
     },
-    files => { transport => join '', map { "$_.test smtp:[127.0.0.1]:" . ($sink{$_} ? $sink{$_}->port : $closed) . "\n" } sort keys %server },
+    files => { transport => join '', map { "$_.test smtp:[127.0.0.1]:$port{$_}\n" } sort keys %server },
 );
 my %mta = (postfix => Gatepost::Postfix->new(%given)->begin, gatepost => Gatepost::Test->new(%given)->start);
 $mta{postfix}->ready;
@@ -80,14 +96,14 @@ sub plain {
 
 sub lines_about {
     my ($log, $name) = @_;
-    my $port = $sink{$name} ? $sink{$name}->port : $closed;
+    my $port = $port{$name};
     my ($id) = $log =~ /(\w+): to=<bob\@\Q$name\E\.test>/ or return "no result for $name";
     return join "\n", map { plain($_) } grep { /smtp\[\d+\]: (?:\Q$id\E: |connect to .*:$port: |.*\[127\.0\.0\.1\]:$port)/ } split /\n/, $log;
 }
 
 for my $which (sort keys %mta) {
     my $c = $mta{$which}->smtp;
-    $c->mail('ann@a.test', "bob\@$_.test", "Subject: $_\n\nhello\n") for sort keys %server;
+    $c->mail('ann@a.test', "bob\@$_.test", "Subject: $_\n\nhello\n" . ($server{$_} && $server{$_}{content} // '') x 130_000) for sort keys %server;
     $c->quit;
 }
 for my $which (sort keys %mta) {

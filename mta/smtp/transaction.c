@@ -12,12 +12,12 @@
 
 #define WINDOW 200 /* commands without reply; their replies must fit the buffers between the two hosts */
 
-enum step_kind { STEP_RSET, STEP_XFORWARD, STEP_MAIL, STEP_RCPT, STEP_DATA };
+enum step_kind { STEP_RSET, STEP_FORWARD_CLIENT, STEP_FORWARD_HELLO, STEP_MAIL, STEP_RCPT, STEP_DATA };
 
 struct step {
 	enum step_kind kind;
 	size_t rcpt; /* of STEP_RCPT: index in the request */
-	struct str text; /* of STEP_XFORWARD */
+	struct str text; /* of STEP_FORWARD_... */
 };
 
 struct transaction {
@@ -36,7 +36,8 @@ static const struct {
 	const char *during; /* "while ..." */
 } phases[] = {
 	[STEP_RSET] = { "RSET", "sending RSET probe" },
-	[STEP_XFORWARD] = { "XFORWARD", "sending XFORWARD name/address" },
+	[STEP_FORWARD_CLIENT] = { "XFORWARD name/address", "sending XFORWARD name/address" },
+	[STEP_FORWARD_HELLO] = { "XFORWARD helo/protocol", "sending XFORWARD helo/protocol" },
 	[STEP_MAIL] = { "MAIL FROM", "sending MAIL FROM" },
 	[STEP_RCPT] = { "RCPT TO", "sending RCPT TO" },
 	[STEP_DATA] = { "DATA", "sending DATA command" },
@@ -46,7 +47,8 @@ static int64_t timeout_of(enum step_kind kind)
 {
 	const int64_t ms[] = {
 		[STEP_RSET] = cfg->rset_ms,
-		[STEP_XFORWARD] = cfg->xforward_ms,
+		[STEP_FORWARD_CLIENT] = cfg->xforward_ms,
+		[STEP_FORWARD_HELLO] = cfg->xforward_ms,
 		[STEP_MAIL] = cfg->mail_ms,
 		[STEP_RCPT] = cfg->rcpt_ms,
 		[STEP_DATA] = cfg->data_init_ms,
@@ -147,7 +149,7 @@ static void send_step(struct transaction *t, const struct step *step)
 		put_mail(t, &b);
 	else if (step->kind == STEP_RCPT)
 		put_rcpt(t, step->rcpt, &b);
-	else if (step->kind == STEP_XFORWARD)
+	else if (step->text.n > 0)
 		buf_add(&b, step->text);
 	else
 		buf_addf(&b, "%s\r\n", phases[step->kind].name);
@@ -162,39 +164,50 @@ static void add_step(struct transaction *t, enum step_kind kind, size_t rcpt)
 	t->steps[t->count++] = (struct step){ .kind = kind, .rcpt = rcpt };
 }
 
-/* What XFORWARD tells about the client: for filters behind us that decide by it. */
+static bool offers_attribute(const struct session *s, const char *name)
+{
+	struct str offered = s->xforward_attributes, word;
+
+	while ((word = str_word(&offered, " \t")).n > 0)
+		if (str_eqiz(word, name))
+			return true;
+	return false;
+}
+
+/* What XFORWARD tells about the client: for filters behind us that decide by it. In two commands: one could get too long. */
 static void add_xforward(struct transaction *t)
 {
 	const struct queue_message *m = &t->d->r->m;
 	const struct {
+		enum step_kind kind;
 		const char *name;
 		struct str value;
 	} attributes[] = {
-		{ "NAME", m->client.name },
-		{ "ADDR", m->client.addr },
-		{ "PORT", m->client.port },
-		{ "PROTO", m->client.proto },
-		{ "HELO", m->client.helo },
-		{ "IDENT", str_z(m->id) },
-		{ "SOURCE", m->flags & QUEUE_LOCAL ? STR("LOCAL") : STR("REMOTE") },
+		{ STEP_FORWARD_CLIENT, "NAME", m->client.name },
+		{ STEP_FORWARD_CLIENT, "ADDR", m->client.addr },
+		{ STEP_FORWARD_CLIENT, "PORT", m->client.port },
+		{ STEP_FORWARD_HELLO, "PROTO", m->client.proto },
+		{ STEP_FORWARD_HELLO, "HELO", m->client.helo },
+		{ STEP_FORWARD_HELLO, "IDENT", str_z(m->id) },
+		{ STEP_FORWARD_HELLO, "SOURCE", m->flags & QUEUE_LOCAL ? STR("LOCAL") : STR("REMOTE") },
 	};
+	const size_t count = sizeof attributes / sizeof *attributes;
 	struct buf b = { 0 };
 
-	for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) {
-		struct str offered = t->s->xforward_attributes, word;
-
-		while ((word = str_word(&offered, " \t")).n > 0 && !str_eqiz(word, attributes[i].name))
-			;
-		if (word.n == 0)
+	for (size_t i = 0; i < count; i++) {
+		if (offers_attribute(t->s, attributes[i].name)) {
+			buf_addf(&b, "%s %s=", b.n == 0 ? "XFORWARD" : "", attributes[i].name);
+			if (attributes[i].value.n == 0)
+				buf_addz(&b, "[UNAVAILABLE]");
+			addr_xtext_encode(&b, attributes[i].value);
+		}
+		if (b.n == 0 || (i + 1 < count && attributes[i + 1].kind == attributes[i].kind))
 			continue;
-		buf_addf(&b, "%s %s=", b.n == 0 ? "XFORWARD" : "", attributes[i].name);
-		if (attributes[i].value.n == 0)
-			buf_addz(&b, "[UNAVAILABLE]");
-		addr_xtext_encode(&b, attributes[i].value);
+		buf_addz(&b, "\r\n");
+		add_step(t, attributes[i].kind, 0);
+		t->steps[t->count - 1].text = arena_dup(t->d->a, buf_str(&b));
+		buf_clear(&b);
 	}
-	buf_addz(&b, "\r\n");
-	add_step(t, STEP_XFORWARD, 0);
-	t->steps[t->count - 1].text = arena_dup(t->d->a, buf_str(&b));
 	buf_done(&b);
 }
 
@@ -202,7 +215,7 @@ static void list_steps(struct transaction *t)
 {
 	const struct queue_message *m = &t->d->r->m;
 
-	t->steps = arena_alloc(t->d->a, (t->d->open_count + 4) * sizeof *t->steps);
+	t->steps = arena_alloc(t->d->a, (t->d->open_count + 5) * sizeof *t->steps);
 	t->accepted = arena_alloc(t->d->a, (t->d->open_count + 1) * sizeof *t->accepted);
 	if (t->s->rset_due)
 		add_step(t, STEP_RSET, 0);
@@ -226,8 +239,8 @@ static void fail_accepted(struct transaction *t, const struct failure *why)
 	t->accepted_count = 0;
 }
 
-/* RFC 5321 section 4.5.3.1.10: 552 to RCPT may mean "too many recipients", which is temporary. Not so for the first one, nor where the mailbox
- * is said to be the reason. */
+/* RFC 5321 section 4.5.3.1.10: 552 to RCPT may mean "too many recipients", which is temporary. Not so for the first one, nor where the
+ * mailbox is said to be the reason. */
 static bool too_many(const struct transaction *t)
 {
 	return t->s->reply.code.smtp == 552 && t->accepted_count > 0 && t->s->reply.code.s != 2;
@@ -252,10 +265,11 @@ static void take_reply(struct transaction *t, const struct step *step)
 	case STEP_RSET:
 		t->s->rset_due = !good;
 		break;
-	case STEP_XFORWARD:
+	case STEP_FORWARD_CLIENT:
+	case STEP_FORWARD_HELLO:
 		if (!good)
-			log_warn("%s: host %.*s said: %.*s (in reply to XFORWARD command)", t->d->r->m.id, STRF(t->s->peer),
-				STRF(buf_str(&t->s->reply.text)));
+			log_info("%s: host %.*s said: %.*s (in reply to %s command)", t->d->r->m.id, STRF(t->s->relay),
+				STRF(buf_str(&t->s->reply.text)), phases[step->kind].name);
 		break;
 	case STEP_MAIL:
 		t->mail_refused = !good;

@@ -11,7 +11,7 @@ use MIME::Base64;
 use POSIX ();
 
 # port: fixed or free; address: 127.0.0.1 unless told; rcpt: { 'joe@x' => '550 5.1.1 who?' }; eod: reply after the final dot; ehlo: keywords; greeting: without
-# the code; on: { EHLO => '502 5.5.1 no' }, what a verb is answered with instead of being obeyed; auth: [user, password] for AUTH; lmtp: a reply for each
+# the code; on: { EHLO => '502 5.5.1 no' }, what a verb is answered with instead of being obeyed (also HANGUP, SILENCE, '354 go on SILENCE'); auth: [user, password] for AUTH; lmtp: a reply for each
 # recipient; path: a unix socket in place of the port; tls: { cert => file, key => file } for STARTTLS (or, with wrapped => 1, from the first octet).
 sub new {
     my ($class, %given) = @_;
@@ -81,11 +81,13 @@ sub session {
         my @to = $self->{lmtp} ? @{ $mail{rcpt} } : 1;
         $self->keep(\%mail, $_[0], ++$count) if $self->{eod} =~ /^2/;
         POSIX::_exit(0) if $self->{eod} eq 'HANGUP';
+        sleep 3600 if $self->{eod} eq 'SILENCE';
         $say->($self->{eod}) for @to;
         $chunks = undef;
     };
     $secure = $self->secure($peer, $heard) or return if $self->{tls} && $self->{tls}{wrapped};
     return if $self->{greeting} eq 'HANGUP';
+    sleep 3600 if $self->{greeting} eq 'SILENCE';
     $say->($self->{greeting} =~ /^\d{3}[ -]/ ? $self->{greeting} : "220 $self->{greeting}");
     while (defined(my $line = <$peer>)) {
         $line =~ s/\r?\n\z//;
@@ -93,7 +95,8 @@ sub session {
         my ($verb) = uc($line) =~ /^(\w+)/;
         if (defined(my $answer = $self->{on}{ $verb // '' })) {
             return if $answer eq 'HANGUP';
-            sleep 3600 if $answer eq 'SILENCE';
+            $say->($1) if $answer =~ /^(\d.*) SILENCE$/;
+            sleep 3600 if $answer =~ /SILENCE$/;
             $say->($answer);
         } elsif ($line =~ /^[EL]HLO/i) {
             my @lines = ('sink.test', @{ $self->{ehlo} }, $self->{tls} && !$secure ? 'STARTTLS' : ());
