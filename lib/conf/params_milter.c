@@ -27,6 +27,8 @@ const struct param params_milter[] = {
 		"Macros sent at MAIL" },
 	{ "milter_message_time_limit", PARAM_TIME, "480s", 1, PARAM_MAX, "s",
 		"Longest time all milters together may take after the end of a message, so that the client still waits" },
+	{ "milter_pipelining_after", PARAM_INT, "50", 0, INT32_MAX, "",
+		"A milter that heard so many messages in a row to their end is told of the next without waiting for each answer; 0: never" },
 	{ "milter_protocol", PARAM_STR, "6", 0, 0, "", "Protocol version: 2, 3, 4, 6" },
 	{ "milter_rcpt_macros", PARAM_RAW, "i {rcpt_addr} {rcpt_host} {rcpt_mailer}", 0, 0, "", "Macros sent at RCPT" },
 	{ "milter_unknown_command_macros", PARAM_RAW, "", 0, 0, "", "Macros sent at unknown commands" },

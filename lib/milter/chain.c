@@ -106,6 +106,16 @@ static bool set_keep(struct milter_settings *set, struct str value)
 	return conf_parse_bool(value, &set->keep);
 }
 
+static bool set_pipelining_after(struct milter_settings *set, struct str value)
+{
+	uint64_t n;
+
+	if (!str_to_u64(value, INT32_MAX, &n))
+		return false;
+	set->pipelining_after = (unsigned)n;
+	return true;
+}
+
 static const struct {
 	const char *word;
 	uint32_t bits;
@@ -149,6 +159,7 @@ static const struct option {
 	{ "content_timeout", set_content },
 	{ "default_action", set_default_action },
 	{ "on_failure", set_default_action },
+	{ "pipelining_after", set_pipelining_after },
 	{ "protocol", set_protocol },
 	{ "shadow", set_shadow },
 };

@@ -1,11 +1,14 @@
-/* lib/milter/content.c - headers, body and end of message to one filter. What needs no answer is gathered: with a filter that answers only
- * at the end, the whole message is one write and the verdict one read. When it may begin, end and change things is up to run.c.
+/* lib/milter/content.c - headers, body and end of message to one filter. Events are gathered, also those that are answered: a small message is
+ * one write, and the answers, in the same order, one read. When it may begin, end and change things is up to run.c.
  */
+#include <string.h>
+
 #include "lib/base/log.h"
 #include "lib/milter/run.h"
 
 #define HEADER_MAX 60000 /* octets of a field shown to filters; more would trip libmilter's packet limit */
 #define IOV_MAX_CHUNKS 32
+#define GATHER_MAX 65536 /* octets of packets that wait for those behind them */
 #define CHANGES_MAX (16u * 1024 * 1024) /* octets of requests kept for one message, beside a new body */
 
 /* A field's value as filters see it: folds end in LF alone; one blank after the colon is not part of it unless asked for. */
@@ -25,23 +28,65 @@ static bool over(const struct talk *t)
 	return t->v.kind != MILTER_GO_ON || t->f->state != FILTER_OPEN || t->cut;
 }
 
-/* An answer is outstanding while it is read: cutting this talk short then costs the connection. */
-static void await(struct talk *t, const struct event *ev)
+/* ---- events that wait for their answers ---- */
+
+static const struct event *const events[TALK_END] = { &event_header, &event_eoh, &event_body };
+
+static bool owes(const struct talk *t)
+{
+	return t->owed[TALK_HEADER] + t->owed[TALK_EOH] + t->owed[TALK_BODY] + t->owed[TALK_END] > 0;
+}
+
+/* Read the answers that are owed, each for its event, but for that to the end, which is collect()'s; a verdict ends that. What a filter says
+ * to events behind its verdict, or whether it says anything, is not known: it is not asked on that connection again. While answers are
+ * outstanding, cutting this talk short costs the connection, too. */
+static void hear(struct talk *t)
 {
 	t->awaiting = true;
-	filter_answer(t->run->s, t->f, ev, &t->v);
+	for (enum talk_event i = TALK_HEADER; i < TALK_END; i++)
+		for (; t->owed[i] > 0 && !over(t); t->owed[i]--) {
+			filter_answer(t->run->s, t->f, events[i], &t->v);
+			if (t->f->skipped == event_header.command)
+				endpoint_judged_early(t->f->set);
+		}
+	t->awaiting = false;
+	if (!over(t))
+		return;
+	if (!t->cut)
+		endpoint_judged_early(t->f->set);
+	if (owes(t))
+		filter_abandon(t->f);
+	memset(t->owed, 0, sizeof t->owed);
+}
+
+static void write_out(struct talk *t, const struct event *ev, const struct iovec *iov, int count)
+{
+	t->awaiting = owes(t);
+	if (filter_writev(t->f, ev, iov, count) < 0)
+		t->v = t->f->standing;
 	t->awaiting = false;
 }
 
-/* An event with its payload already in f->out: leave it there when it gets no answer. */
-static void sent(struct talk *t, const struct event *ev)
+/* What was gathered leaves, the last of it ev, and is answered. */
+static void settle(struct talk *t, const struct event *ev)
 {
-	if ((t->f->protocol & ev->nr) != 0)
+	struct iovec iov = { t->f->out.p, t->f->out.n };
+
+	if (!owes(t))
 		return;
-	if (filter_flush(t->f, ev) < 0)
-		t->v = t->f->standing;
-	else
-		await(t, ev);
+	write_out(t, ev, &iov, 1);
+	hear(t);
+}
+
+/* An event, its packet already in f->out: it stays there until there is much, or something to wait for. */
+static void told(struct talk *t, enum talk_event which)
+{
+	const struct event *ev = events[which];
+
+	if ((t->f->protocol & ev->nr) == 0)
+		t->owed[which]++;
+	if (!t->pipelines || t->f->out.n > GATHER_MAX)
+		settle(t, ev);
 }
 
 /* The D packet is the same in front of each event of a stage: made once. */
@@ -70,7 +115,7 @@ static void tell_headers(struct talk *t)
 		packet_z(&t->f->out, str_sub(field->name, 0, HEADER_MAX / 16));
 		put_value(&t->f->out, field->value, (t->f->protocol & LEADING_SPACE) != 0);
 		packet_end(&t->f->out, at);
-		sent(t, &event_header);
+		told(t, TALK_HEADER);
 	}
 	buf_done(&macros);
 }
@@ -81,10 +126,10 @@ static void tell_eoh(struct talk *t)
 		return;
 	macros_put(t->run->s, t->f, &event_eoh, &t->f->out);
 	packet_simple(&t->f->out, 'N');
-	sent(t, &event_eoh);
+	told(t, TALK_EOH);
 }
 
-/* One chunk, answered. */
+/* One chunk, with what was gathered before it, answered. */
 static void tell_chunk(struct talk *t, struct str chunk, const struct buf *macros)
 {
 	struct iovec iov[2];
@@ -93,13 +138,13 @@ static void tell_chunk(struct talk *t, struct str chunk, const struct buf *macro
 	packet_head(&t->f->out, 'B', chunk.n);
 	iov[0] = (struct iovec){ t->f->out.p, t->f->out.n };
 	iov[1] = (struct iovec){ (void *)(uintptr_t)chunk.p, chunk.n };
-	if (filter_writev(t->f, &event_body, iov, 2) < 0)
-		t->v = t->f->standing;
-	else
-		await(t, &event_body);
+	if ((t->f->protocol & NR_BODY) == 0)
+		t->owed[TALK_BODY]++;
+	write_out(t, &event_body, iov, 2);
+	hear(t);
 }
 
-/* Chunks without answers, many to a write; with `tail` (what follows the body) in the last one. */
+/* All chunks, many to a write, behind what was gathered; with `tail` (what follows the body) in the last one. */
 static void tell_chunks(struct talk *t, struct str body, const struct buf *macros, const struct buf *tail)
 {
 	struct buf full = { 0 }, last = { 0 };
@@ -123,8 +168,7 @@ static void tell_chunks(struct talk *t, struct str body, const struct buf *macro
 		}
 		if (body.n == 0)
 			iov[n++] = (struct iovec){ tail->p, tail->n };
-		if (filter_writev(t->f, &event_body, iov, n) < 0)
-			t->v = t->f->standing;
+		write_out(t, &event_body, iov, n);
 		if (body.n == 0)
 			break;
 	}
@@ -138,13 +182,10 @@ static bool wants_body(const struct talk *t)
 	return (t->f->protocol & WITHOUT_BODY) == 0 && t->run->m->body.n > 0;
 }
 
-static void tell_body(struct talk *t)
+static void tell_body(struct talk *t, struct str body)
 {
-	struct str body = t->run->m->body;
 	struct buf macros = { 0 };
 
-	if (!wants_body(t))
-		return;
 	macros_put(t->run->s, t->f, &event_body, &macros);
 	for (; body.n > 0 && !over(t) && filter_hears(t->f, &event_body); body = str_skip(body, PACKET_CHUNK))
 		tell_chunk(t, str_sub(body, 0, PACKET_CHUNK), &macros);
@@ -155,9 +196,10 @@ static void tell_body(struct talk *t)
  * copied out of it first. */
 static void tell_stream(struct talk *t)
 {
-	bool silent = (t->f->protocol & NR_BODY) != 0, wanted = (t->f->protocol & WITHOUT_BODY) == 0;
-	struct buf macros = { 0 };
+	bool wanted = (t->f->protocol & WITHOUT_BODY) == 0;
+	struct buf macros = { 0 }, copy = { 0 };
 
+	settle(t, &event_eoh);
 	if (wanted)
 		macros_put(t->run->s, t->f, &event_body, &macros);
 	while (!over(t)) {
@@ -170,18 +212,15 @@ static void tell_stream(struct talk *t)
 		if (n == 0)
 			break;
 		if (wanted && filter_hears(t->f, &event_body)) {
-			buf_add(&t->f->out, buf_str(&macros));
-			packet_head(&t->f->out, 'B', n);
-			buf_addn(&t->f->out, t->pending.p, n);
-			if (filter_flush(t->f, &event_body) < 0)
-				t->v = t->f->standing;
-			else if (!silent)
-				await(t, &event_body);
+			buf_addn(&copy, t->pending.p, n);
+			tell_chunk(t, buf_str(&copy), &macros);
+			buf_clear(&copy);
 		}
 		buf_consume(&t->pending, n);
 		run_changed(t->run);
 	}
 	buf_done(&macros);
+	buf_done(&copy);
 }
 
 /* ---- the end ---- */
@@ -249,38 +288,56 @@ static void make_changes(struct talk *t)
 	modifier_finish(&t->mod);
 }
 
-/* When neither body nor end wait for anything in between they leave together. */
-static void tell_body_and_end(struct talk *t)
+/* The end itself, with a body that was kept for it. */
+static void tell_end(struct talk *t, struct str body)
 {
-	bool together = !t->streams && run_may_end(t) && wants_body(t) && (t->f->protocol & NR_BODY) != 0 && t->f->skipped != 'B';
 	struct buf tail = { 0 }, macros = { 0 };
 
-	if (!together && !t->streams)
-		tell_body(t);
-	while (!over(t) && !run_may_end(t))
-		run_wait(t->run);
-	if (over(t))
-		return;
 	macros_put(t->run->s, t->f, &event_eom, &tail);
 	packet_simple(&tail, 'E');
-	if (together) {
+	t->owed[TALK_END] = 1;
+	if (body.n > 0) {
 		macros_put(t->run->s, t->f, &event_body, &macros);
-		tell_chunks(t, t->run->m->body, &macros, &tail);
+		if ((t->f->protocol & NR_BODY) == 0)
+			t->owed[TALK_BODY]++;
+		tell_chunks(t, body, &macros, &tail);
 	} else {
 		buf_add(&t->f->out, buf_str(&tail));
-		if (filter_flush(t->f, &event_eom) < 0)
-			t->v = t->f->standing;
+		write_out(t, &event_eom, &(struct iovec){ t->f->out.p, t->f->out.n }, 1);
 	}
 	buf_done(&macros);
 	buf_done(&tail);
+	hear(t);
 	t->f->skipped = 0;
+	t->owed[TALK_END] = 0;
+	if (over(t))
+		return;
+	endpoint_heard_all(t->f->set);
+	collect(t);
+}
+
+/* A message whose body is one chunk, or gets no answers, leaves as a whole when nobody else must agree to it before. Of a long one the filter
+ * is heard first. */
+static void tell_body_and_end(struct talk *t)
+{
+	struct str body = !t->streams && wants_body(t) && t->f->skipped != 'B' ? t->run->m->body : STR_NONE;
+	bool single = body.n <= PACKET_CHUNK && t->pipelines;
+	bool together = run_may_end(t) && (single || (t->f->protocol & NR_BODY) != 0);
+
+	if (!together || !single)
+		settle(t, &event_eoh);
+	if (!together && body.n > 0 && !over(t))
+		tell_body(t, body);
+	while (!over(t) && !run_may_end(t))
+		run_wait(t->run);
 	if (!over(t))
-		collect(t);
+		tell_end(t, together ? body : STR_NONE);
 }
 
 void talk_content(struct talk *t)
 {
 	t->f->at_end = false;
+	t->pipelines = endpoint_pipelines(t->f->set);
 	tell_headers(t);
 	if (!over(t))
 		tell_eoh(t);

@@ -1,5 +1,5 @@
-/* lib/milter/endpoint.c - what a process remembers of a filter from session to session: whether it let us wait in vain. A filter that
- * answers nobody costs each client a timeout; after some of those it gets its default action at once, and is tried again a little later.
+/* lib/milter/endpoint.c - what a process remembers of a filter from session to session: whether it let us wait in vain, and whether it
+ * judges by the header. A filter that answers nobody costs each client a timeout; after some of those it gets its default action at once, and is tried again a little later.
  * Failures that took no time (connection refused) do not count: they cost nothing, and the filter may be back the next moment.
  */
 #include "lib/base/log.h"
@@ -12,6 +12,7 @@
 struct endpoint {
 	unsigned failures; /* in a row */
 	int64_t rests_until; /* 0: not at all */
+	unsigned patient; /* messages in a row that it heard to their end */
 };
 
 static struct endpoint *endpoint_of(const struct milter_settings *set)
@@ -27,6 +28,21 @@ static struct endpoint *endpoint_of(const struct milter_settings *set)
 		map_put(all, str_z(set->endpoint), ep);
 	}
 	return ep;
+}
+
+bool endpoint_pipelines(const struct milter_settings *set)
+{
+	return set->pipelining_after > 0 && endpoint_of(set)->patient >= set->pipelining_after;
+}
+
+void endpoint_heard_all(const struct milter_settings *set)
+{
+	endpoint_of(set)->patient++;
+}
+
+void endpoint_judged_early(const struct milter_settings *set)
+{
+	endpoint_of(set)->patient = 0;
 }
 
 bool endpoint_resting(const struct milter_settings *set)

@@ -81,6 +81,7 @@ static void put_settings(struct buf *b, const struct milter_settings *set)
 	packet_u32(b, short_ms(set->budget_ms));
 	packet_u32(b, set->group);
 	packet_u32(b, set->shadow);
+	packet_u32(b, set->pipelining_after);
 }
 
 static void put_verdict(struct buf *b, const struct verdict *v)
@@ -187,6 +188,7 @@ static void get_settings(struct import *in, struct milter_settings *set)
 	set->budget_ms = get_u32(in, INT32_MAX);
 	set->group = get_u32(in, FILTERS_MAX);
 	set->shadow = get_u32(in, 1) != 0;
+	set->pipelining_after = get_u32(in, INT32_MAX);
 }
 
 static void get_verdict(struct import *in, struct verdict *v)

@@ -150,6 +150,8 @@ int filter_fail(struct filter *f);
 int filter_misconfigured(struct filter *f);
 /* Nobody waits for its answer any more: cut the connection under whoever reads from it now. */
 void filter_drop(struct filter *f);
+/* It gave its verdict while more was on its way to it: the next message finds a new connection. */
+void filter_abandon(struct filter *f);
 void filter_lost(struct filter *f); /* our own doing: refuse temporarily whatever the default action is */
 
 /* negotiate.c: connect and agree on options, or go on with a connection that had done so. 0, or -1 as above. Suspends. */
@@ -193,6 +195,9 @@ void modifier_finish(struct modifier *mod); /* hand a replaced body over */
 /* endpoint.c: what this process remembers of a filter over sessions. */
 bool endpoint_resting(const struct milter_settings *set); /* it made us wait too often: not asked now */
 void endpoint_failed(const struct milter_settings *set, int64_t waited_us);
+bool endpoint_pipelines(const struct milter_settings *set); /* it may be told of content before it has answered */
+void endpoint_heard_all(const struct milter_settings *set); /* it let a message come to its end */
+void endpoint_judged_early(const struct milter_settings *set); /* it did not */
 void endpoint_worked(const struct milter_settings *set);
 
 /* report.c: tell the explain service of the verdict that f->said has; text: of a refusal. */

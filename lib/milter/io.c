@@ -40,14 +40,19 @@ static bool forgivable(struct filter *f)
 	return reused || dropped;
 }
 
+static void start_anew(struct filter *f)
+{
+	f->state = FILTER_NEW;
+	f->standing = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+}
+
 static int fail(struct filter *f, bool broken)
 {
 	const struct failure *fail = &failures[f->set->shadow ? MILTER_ACCEPT : f->set->on_failure];
 
 	filter_close(f);
 	if (forgivable(f)) {
-		f->state = FILTER_NEW;
-		f->standing = (struct verdict){ .kind = MILTER_GO_ON, .text = STR_NONE };
+		start_anew(f);
 		return -1;
 	}
 	metric_count(METRIC_MILTER_FAILURES, f->set->endpoint, NULL, NULL);
@@ -79,6 +84,15 @@ void filter_drop(struct filter *f)
 	f->dropped = true;
 	f->said = 'x';
 	(void)shutdown(stream_fd(f->io), SHUT_RDWR);
+}
+
+void filter_abandon(struct filter *f)
+{
+	if (f->state != FILTER_OPEN && f->state != FILTER_PASSED)
+		return;
+	endpoint_worked(f->set);
+	filter_close(f);
+	start_anew(f);
 }
 
 void filter_lost(struct filter *f)

@@ -32,6 +32,7 @@ struct milter_settings { /* one filter as configured; process lifetime */
 	unsigned group; /* members of one "parallel { }" group have the same number; 0: none */
 	uint32_t forbidden; /* action bits it may not use whatever it negotiates ("changes=" names the others) */
 	bool shadow; /* asked and recorded, never obeyed */
+	unsigned pipelining_after; /* messages, until it is told of content while it owes answers; 0: never */
 	bool keep; /* its connections may serve one client after the other (SMFIC_QUIT_NC) */
 };
 

@@ -7,6 +7,9 @@
 
 enum talk_state { TALK_WAITING, TALK_RUNNING, TALK_DONE };
 
+/* What is told of the content, in this order, each answered unless the filter agreed on no answers. */
+enum talk_event { TALK_HEADER, TALK_EOH, TALK_BODY, TALK_END, TALK_EVENTS };
+
 struct talk { /* the content stage of one filter */
 	struct milter_run *run;
 	struct filter *f;
@@ -17,6 +20,8 @@ struct talk { /* the content stage of one filter */
 	struct buf changes; /* what it asked for, until it is made */
 	bool streams; /* began while the client was sending: its body comes through pending */
 	struct buf pending;
+	bool pipelines; /* events are gathered, also those that are answered */
+	size_t owed[TALK_EVENTS]; /* answers to what was told, or is gathered in f->out */
 	bool awaiting; /* an answer is outstanding */
 	bool cut; /* the outcome is clear without it */
 };

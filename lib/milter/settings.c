@@ -22,6 +22,7 @@ int milter_settings_load(const struct conf *c, struct milter_settings *defaults,
 		.breaker_ms = conf_time_ms(c, "milter_breaker_time"),
 		.breaker_failures = (unsigned)conf_int(c, "milter_breaker_failures"),
 		.keep = conf_bool(c, "milter_connection_reuse"),
+		.pipelining_after = (unsigned)conf_int(c, "milter_pipelining_after"),
 	};
 	if (!milter_default_parse(str_z(conf_str(c, "milter_default_action")), &defaults->on_failure))
 		return err_perm(e, "parameter milter_default_action: unknown action: \"%s\"", conf_str(c, "milter_default_action"));

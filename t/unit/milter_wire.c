@@ -52,6 +52,52 @@ static void test_wire(void)
 	}
 }
 
+/* The first message is told step by step; the second in one piece, because the filter let the first come to its end. */
+static const struct {
+	const char *name;
+	struct script sc;
+	const char *seen; /* of the second message */
+	enum milter_verdict verdict;
+} gathered[] = {
+	{ "in one piece", { .version = 6 },
+		"L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N B(bodyrn) E A A Q", MILTER_GO_ON },
+	{ "in one piece, without answers", { .version = 6, .protocol = NR_ALL },
+		"L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N B(bodyrn) E A A Q", MILTER_GO_ON },
+	{ "skip while all is on its way", { .version = 6, .answers = { { 'L', 7, STR_INIT("\0\0\0\1s") } } },
+		"L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N B(bodyrn) E A A Q", MILTER_GO_ON },
+	{ "accept at a header while all is on its way", { .version = 6, .answers = { { 'L', 8, STR_INIT("\0\0\0\1a") } } },
+		"L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N B(bodyrn) E", MILTER_GO_ON },
+	{ "reject at the body while its end is on its way", { .version = 6, .answers = { { 'B', 2, STR_INIT("\0\0\0\1r") } } },
+		"L(Received|old) L(X-A|one) L(X-B| b) L(X-A|two) L(X-A|three) L(Subject|sn t) N B(bodyrn) E", MILTER_REPLY },
+};
+
+static void test_gathered(void)
+{
+	for (size_t i = 0; i < sizeof gathered / sizeof *gathered; i++) {
+		struct letter l;
+		struct talk t;
+		struct str seen;
+		ptrdiff_t second;
+
+		talk_begin(&t, &gathered[i].sc, 1, MILTER_TEMPFAIL, false);
+		t.set[0].pipelining_after = 1;
+		letter_init(&l, t.a, mail_header, STR("body\r\n"));
+		envelope(&t);
+		milter_content(t.s, &l.mail, &t.answer);
+		milter_abort(t.s);
+		milter_mail(t.s, STR("<2>"), NULL, 0, &t.answer);
+		milter_data(t.s, &t.answer);
+		milter_content(t.s, &l.mail, &t.answer);
+		ok(t.answer.verdict == gathered[i].verdict, "%s: verdict", gathered[i].name);
+		milter_abort(t.s);
+		seen = talk_end(&t);
+		second = str_find(seen, STR("M(<2>) T "));
+		is_str(second < 0 ? seen : str_skip(seen, (size_t)second + 9), str_z(gathered[i].seen), gathered[i].name);
+		letter_done(&l);
+		arena_free(t.a);
+	}
+}
+
 static void test_macros(void)
 {
 	struct script sc = { .version = 6, .lists = STR_INIT("\0\0\0\2i\0\0\0\0\1\0") };
@@ -134,6 +180,7 @@ static void test_rejected_rcpt(void)
 static void tests(void)
 {
 	test_wire();
+	test_gathered();
 	test_macros();
 	test_body_chunks();
 	test_helo_again();
