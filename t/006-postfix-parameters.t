@@ -54,4 +54,16 @@ SKIP: {
     my @unknown = `'$gatepost' -c '$dir' check 2>&1` =~ /^(.*unknown parameter.*)$/mg;
     is join("\n", @unknown), '', 'gatepost knows the names of all';
 }
+# import says of each what the page says.
+SKIP: {
+    skip "no $gatepost", 1 unless -x $gatepost;
+    my $dir = tempdir('gatepost-parameters.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    spew("$dir/main.cf", join '', map { "$_ = x\n" } @postfix);
+    spew("$dir/master.cf", '');
+    my %why = map { /^\| (`.*?`) \| (.*) \|$/ ? do { my $why = $2 =~ s/`//gr; map { $_ => $why } $1 =~ /`(\w+)`/g } : () } split /\n/, $ignored;
+    my %said = map { /^main\.cf:\d+ +(\w+) +no effect +(.*)$/ ? ($1 => $2) : () } split /\n/, `'$gatepost' import '$dir'`;
+    is join("\n", map { "$_: $why{$_}" } grep { ($said{$_} // '') ne $why{$_} } sort keys %why), '', 'import tells the same reasons';
+    is join(' ', grep { !exists $why{$_} } sort keys %said), 'daemon_directory data_directory mail_owner queue_directory setgid_group',
+        'of the others it says so where Gatepost has its own';
+}
 done_testing;

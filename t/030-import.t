@@ -75,4 +75,63 @@ my $check = `'$gatepost' -c '$dir/new' check 2>&1`;
 is $? >> 8, 0, 'Gatepost takes it' or diag $check;
 is((take('-w', "$dir/new", "$dir/postfix"))[0], 73, 'files that exist stay');
 is((take("$dir/nowhere"))[0], 66, 'no configuration there');
+
+# ---- whole configurations, as they are in use: what is told of them, and that Gatepost takes the rest ----
+
+my %content = (
+    mailname => "example.com\n",
+    'ldap-recipients.cf' => "server_host = ldap://127.0.0.1:9\nsearch_base = dc=example, dc=net\nquery_filter = mail=%s\nresult_attribute = mail\n",
+);
+
+# Its tables and files, most of them empty, below dir instead of /etc/postfix.
+sub adopt {
+    my ($name) = @_;
+    my $to = "$dir/$name";
+    mkdir $to;
+    for my $file (qw(main.cf master.cf)) {
+        my $text = do { local (@ARGV, $/) = "$top/t/data/import/$name/$file"; <> };
+        $text =~ s{/etc/postfix}{$to}g;
+        for my $path ($text =~ m{(\Q$to\E/[\w./-]+)}g) {
+            my @parts = split m{/}, substr $path, length($to) + 1;
+            mkdir join '/', $to, @parts[0 .. $_] for 0 .. $#parts - 1;
+            put(substr($path, length($dir) + 1), $content{ $parts[-1] } // '');
+        }
+        put("$name/$file", $text);
+    }
+    return $to;
+}
+
+my %world = (
+    gateway => {
+        told => [ 'relay_domains differs', 'partner differs', 'smtpd_recipient_restrictions differs', 'postscreen_cache_map no effect', 'smtpd_tls_dh1024_param_file no effect',
+            'smtp differs', 'tlsproxy no effect', 'policyd-spf refused' ],
+        sums => '74 same, 8 differ, 25 without effect, 1 refused',
+    },
+    mailboxes => {
+        told => [ 'virtual_mailbox_domains refused', 'virtual_alias_maps refused', 'smtpd_sender_login_maps refused', 'proxy_read_maps no effect', '628 refused', 'debug_peer_list no effect' ],
+        sums => '65 same, 3 differ, 13 without effect, 5 refused',
+        instead => sub { s/proxy:mysql:\S+?(?=[,\s])/inline:{x=y}/gr },
+    },
+    office => { told => [ 'alias_maps differs', 'delay_warning_tme no effect', 'postlog no effect' ],
+        sums => '52 same, 5 differ, 12 without effect, 0 refused' },
+);
+for my $name (sort keys %world) {
+    subtest "$name, in use" => sub {
+        my %expected = %{ $world{$name} };
+        my $from = adopt($name);
+        system("cd '$from' && mkdir -p tls && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=mx -keyout tls/mx1.key -out tls/mx1.pem 2>/dev/null && cat tls/mx1.key tls/mx1.pem >tls/mail.pem && cp tls/mx1.pem tls/ca.pem && chmod 600 tls/mx1.key tls/mail.pem");
+        my ($status, $report) = take($from);
+        like $report, qr/^\S+ +\Q@{[ $_ =~ s{ .*}{}r ]}\E +\Q@{[ $_ =~ s{^\S+ }{}r ]}\E /m, $_ for @{ $expected{told} };
+        like $report, qr/^\Q$expected{sums}\E$/m, $expected{sums};
+        is $status, $report =~ / 0 refused$/m ? 0 : 65, 'the status says whether something is refused';
+        take('-w', "$from/new", $from);
+        my $main = do { local (@ARGV, $/) = "$from/new/main.cf"; <> };
+        $main = $expected{instead}->() for $expected{instead} ? $main : ();
+        put("$name/new/main.cf", $main . "mail_owner = nobody\nqueue_directory = $from/queue\ndata_directory = $from/data\n");
+        my $said = `'$gatepost' -c '$from/new' check 2>&1`;
+        is $? >> 8, 0, 'Gatepost takes what was written' or diag $said;
+        is join("\n", grep { !/no answer from|there is no certificate|TLS is not offered|^gatepost: 0 errors/ } split /\n/, $said), '',
+            'and misses nothing but servers and a certificate';
+    };
+}
 done_testing;

@@ -14,4 +14,7 @@ struct import {
 /* What becomes of "name = value". *why: what differs and what to do, in i->a or static; untouched when there is nothing to say. */
 enum fate import_judge(const struct import *i, struct str name, struct str value, const char **why);
 
+/* Why nothing comes of it, whatever its value is; NULL: something does. */
+const char *import_without_effect(struct str name);
+
 #endif

@@ -1,29 +1,17 @@
 /* mta/tools/gatepost/import_rules.c - import: what becomes of one setting of Postfix's main.cf. */
+#include "lib/conf/lines.h"
 #include "lib/table/table.h"
 #include "mta/tools/gatepost/import.h"
 
-/* Settings whose name alone decides. A trailing "*" stands for any ending. */
+/* Settings that count, but are for Gatepost to choose. */
 static const struct {
-	const char *name;
-	enum fate fate;
-	const char *why;
-} by_name[] = {
-	{ "command_directory", FATE_NONE, "Gatepost knows where its own commands are" },
-	{ "daemon_directory", FATE_NONE, "Gatepost has its own daemons" },
-	{ "data_directory", FATE_NONE, "Gatepost keeps its state in a directory of its own" },
-	{ "debug_peer_*", FATE_NONE, "gatepost explain shows what happened in a session" },
-	{ "mail_owner", FATE_NONE, "Gatepost runs as a user of its own" },
-	{ "mailq_path", FATE_NONE, "for Postfix's installation only" },
-	{ "manpage_directory", FATE_NONE, "for Postfix's installation only" },
-	{ "html_directory", FATE_NONE, "for Postfix's installation only" },
-	{ "meta_directory", FATE_NONE, "for Postfix's installation only" },
-	{ "newaliases_path", FATE_NONE, "for Postfix's installation only" },
-	{ "queue_directory", FATE_NONE, "Gatepost has a queue of its own: let Postfix empty its queue first" },
-	{ "readme_directory", FATE_NONE, "for Postfix's installation only" },
-	{ "sample_directory", FATE_NONE, "for Postfix's installation only" },
-	{ "sendmail_path", FATE_NONE, "for Postfix's installation only" },
-	{ "setgid_group", FATE_NONE, "Gatepost has a group of its own" },
-	{ "shlib_directory", FATE_NONE, "for Postfix's installation only" },
+	const char *name, *why;
+} own[] = {
+	{ "daemon_directory", "Gatepost has its own daemons" },
+	{ "data_directory", "Gatepost keeps its state in a directory of its own" },
+	{ "mail_owner", "Gatepost runs as a user of its own" },
+	{ "queue_directory", "Gatepost has a queue of its own: let Postfix empty its queue first" },
+	{ "setgid_group", "Gatepost has a group of its own" },
 };
 
 /* Settings where a word of the value decides. */
@@ -44,14 +32,33 @@ static bool name_fits(struct str name, const char *pattern)
 {
 	struct str p = str_z(pattern);
 
-	if (str_ends(p, STR("*")))
-		return str_starts(name, str_sub(p, 0, p.n - 1));
 	if (str_starts(p, STR("*")))
 		return str_ends(name, str_skip(p, 1));
 	return str_eq(name, p);
 }
 
 /* ---- tables ---- */
+
+/* Types that Postfix has beyond ours, and what to do instead. */
+static const struct {
+	const char *type, *remedy;
+} foreign[] = {
+	{ "internal", "it is Postfix's own" },
+	{ "memcache", "use redis:" },
+	{ "mongodb", "put a server behind socketmap: or tcp:, or write the data to a text file" },
+	{ "mysql", "ask by pgsql: or sqlite:, put a server behind socketmap: or tcp:, or write the data to a text file" },
+	{ "netinfo", "write the data to a text file" },
+	{ "nis", "write the data to a text file" },
+	{ "nisplus", "write the data to a text file" },
+};
+
+static const char *remedy(struct str type)
+{
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+		if (str_eqz(type, foreign[i].type))
+			return foreign[i].remedy;
+	return "gatepost -V lists the types";
+}
 
 static bool type_known(struct str type)
 {
@@ -66,7 +73,8 @@ static bool type_known(struct str type)
 
 static bool holds_tables(struct str name)
 {
-	static const char *const endings[] = { "_maps", "_checks", "_restrictions", "_table", "_exceptions", "_database" };
+	static const char *const endings[] = { "_maps", "_checks", "_restrictions", "_table", "_exceptions", "_database", "_domains", "_networks",
+		"_hosts", "_list", "_users", "_clientcerts", "_exclusions", "mydestination", "mynetworks" };
 
 	for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
 		if (str_ends(name, str_z(endings[i])))
@@ -95,7 +103,7 @@ static enum fate judge_tables(const struct import *i, struct str value, const ch
 		if (!table_word(word, &type))
 			continue;
 		if (!type_known(type)) {
-			*why = arena_printf(i->a, "there are no tables of type \"%.*s\" (gatepost -V lists the types)", STRF(type)).p;
+			*why = arena_printf(i->a, "there are no tables of type \"%.*s\": %s", STRF(type), remedy(type)).p;
 			return FATE_REFUSED;
 		}
 		if (str_eqz(type, "hash") || str_eqz(type, "btree")) {
@@ -123,6 +131,26 @@ static bool mentions(struct str text, struct str name)
 	return false;
 }
 
+/* A list of restrictions that smtpd_restriction_classes names. */
+static bool is_class(const struct import *i, struct str name)
+{
+	struct lines l = { i->main_text, 1 };
+	struct buf line = { 0 };
+	bool yes = false;
+	int number;
+
+	while (!yes && lines_next(&l, &line, &number)) {
+		struct str rest = buf_str(&line), word;
+
+		if (!str_eqz(str_trim(str_cut(&rest, '=')), "smtpd_restriction_classes"))
+			continue;
+		while (!yes && (word = str_word(&rest, ", \t\r\n")).n > 0)
+			yes = str_eq(word, name);
+	}
+	buf_done(&line);
+	return yes;
+}
+
 static enum fate judge_unknown(const struct import *i, struct str name, const char **why)
 {
 	if (conf_postfix_knows(arena_z(i->a, name))) {
@@ -135,21 +163,33 @@ static enum fate judge_unknown(const struct import *i, struct str name, const ch
 	return FATE_NONE;
 }
 
+/* By the name alone: what is Gatepost's to choose, and what nothing comes of. NULL: neither. */
+static const char *no_effect(struct str name)
+{
+	for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+		if (str_eqz(name, own[k].name))
+			return own[k].why;
+	return import_without_effect(name);
+}
+
 enum fate import_judge(const struct import *i, struct str name, struct str value, const char **why)
 {
+	const char *none = no_effect(name);
+	enum fate fate = FATE_SAME;
 	struct str service;
 
-	for (size_t k = 0; k < sizeof by_name / sizeof *by_name; k++)
-		if (name_fits(name, by_name[k].name)) {
-			*why = by_name[k].why;
-			return by_name[k].fate;
-		}
-	for (size_t k = 0; k < sizeof by_value / sizeof *by_value; k++)
+	if (none != NULL) {
+		*why = none;
+		return FATE_NONE;
+	}
+	if (conf_param_find(name) == NULL && conf_family_find(name, &service) == NULL && !is_class(i, name))
+		return judge_unknown(i, name, why);
+	if (holds_tables(name) || is_class(i, name))
+		fate = judge_tables(i, value, why);
+	for (size_t k = 0; k < sizeof by_value / sizeof *by_value && fate != FATE_REFUSED; k++)
 		if (name_fits(name, by_value[k].name) && str_find(value, str_z(by_value[k].word)) >= 0) {
 			*why = by_value[k].why;
 			return by_value[k].fate;
 		}
-	if (conf_param_find(name) == NULL && conf_family_find(name, &service) == NULL)
-		return judge_unknown(i, name, why);
-	return holds_tables(name) ? judge_tables(i, value, why) : FATE_SAME;
+	return fate;
 }
