@@ -309,8 +309,84 @@ service('o-small', mail_spool_directory => "$w/o-small", mailbox_size_limit => '
 $world->file('o-small/', '', 01777);
 service_mail('o-dir', 'zed', ours => qr/4\.3\.0, status=deferred \(cannot start/, why => 'in our words');
 service_mail('o-spool', 'zed', ours => qr/4\.2\.0, status=deferred/, why => 'a missing spool directory is our own trouble');
-service_mail('o-small', 'zed', body => "Subject: x\n\n" . ('y' x 70 . "\n") x 100);
-service_mail('o-small', 'zed', body => "Subject: x\n\n" . ('y' x 70 . "\n") x 100, ours => qr/4\.2\.2, status=deferred .*File too large/, why => 'a full mailbox waits');
+$world->file('o-small/zed', 'x' x 9900 . "\n", 0600, 'zed');
+service_mail('o-small', 'zed', ours => qr/4\.2\.2, status=deferred .*File too large/, why => 'a full mailbox waits');
+
+# ---- pipe ----
+$world->file('tmp/', '', 0777);
+$world->file('bin/save', "#!/bin/sh\nout=\$1; shift\n{ for a; do echo \"[\$a]\"; done; cat; echo END; } >\"$w/tmp/\$out.\$\$\"\ncat \"$w/tmp/\$out.\$\$\" >>\"$w/open/\$out\"\nrm \"$w/tmp/\$out.\$\$\"\n", 0755);
+$world->file('bin/exit', "#!/bin/sh\ncat >/dev/null; echo \"\$2\" >&2; exit \$1\n", 0755);
+my %pipe_main;
+
+# A pipe service; mail to recipients of it, in one message.
+sub pipe_service {
+    my ($name, $options, $argv, @recipients) = @_;
+    push @services, "$name unix - n n - - pipe $options user=ann argv=$argv\n";
+    push @transports, "$name.test $name:\n";
+    $world->mail([ map { "$_\@$name.test" } @recipients ]) if @recipients;
+}
+my $odd_body = "Subject: x\nFrom: x\@client.test\nDelivered-To: other\@client.test\n\nFrom me\n.\n..\n>From you\n.x\n";
+
+for my $flag (qw(B D F O R X h q u . > DFORX BF.> hqu)) {
+    my $name = 'p-' . ($flag =~ s/\./dot/r =~ s/>/from/r);
+    pipe_service($name, "flags=$flag", "$w/bin/save $name \${recipient} \${original_recipient} \${sender} \${user} \${extension} \${mailbox} \${domain} \${nexthop}");
+    $pipe_main{"${name}_destination_recipient_limit"} = 1;
+    service_mail($name, 'Joe+Ext', body => $odd_body);
+    service_mail($name, '"Joe Doe"', from => '"a b"@Client.test');
+    service_mail($name, 'joe', from => '', body => $odd_body);
+}
+pipe_service('p-all', '', "$w/bin/save p-all -f \${sender} \$sender \$(sender) a\${sender}b \$\$x \${client_address} \${client_helo} \${client_hostname} \${client_protocol} {two words} { three of them } \${sasl_username} <\${sasl_method}>", 'joe');
+pipe_service('p-many', '', "$w/bin/save p-many -- \${user} \${recipient} x-\${mailbox}-\${extension} \${domain}", 'E', 'a', 'b+x', '"c d"');
+pipe_service('p-one', '', "$w/bin/save p-one \${recipient}", 'a', 'b');
+$pipe_main{'p-one_destination_recipient_limit'} = 1;
+pipe_service('p-null', 'null_sender=', "$w/bin/save p-null -f \${sender} --");
+pipe_service('p-nullx', 'flags=FRq null_sender=x@null.test', "$w/bin/save p-nullx -f \${sender} --");
+service_mail($_, 'joe', from => '', body => $odd_body) for qw(p-null p-nullx);
+pipe_service('p-eol', 'flags=FR. eol=\r\n', "$w/bin/save p-eol", 'joe');
+pipe_service('p-eol2', 'eol=\a\b\f\v\t\101\\\\\012', "$w/bin/save p-eol2", 'joe');
+pipe_service('p-dir', "directory=$w/open", '/bin/sh -c {pwd >p-dir; cat >>p-dir}', 'joe');
+pipe_service('p-nodir', 'directory=/no/such', '/bin/true');
+pipe_service('p-chroot', 'chroot=/ directory=/tmp', "/bin/sh -c {pwd >$w/open/p-chroot; cat >/dev/null}", 'joe');
+pipe_service('p-env', '', "/bin/sh -c {env | grep -v ^_= | sort >$w/open/p-env; id >>$w/open/p-env; umask >>$w/open/p-env; cat >/dev/null}", 'joe');
+pipe_service('p-size', 'size=500', "$w/bin/save p-size", 'joe');
+service_mail('p-size', 'large', body => "Subject: x\n\n" . "0123456789\n" x 60, ours => qr/5\.2\.3, status=bounced \(message size \d+ exceeds/, why => 'in our words');
+pipe_service("p-x$_", '', "$w/bin/exit $_ {words of it}", 'joe') for 1, 64 .. 78, 99;
+pipe_service('p-dsn', '', "$w/bin/exit 75 {5.7.1 go away}", 'joe');
+pipe_service('p-dsn4', '', "$w/bin/exit 69 {4.7.1 come back}", 'joe');
+pipe_service('p-silent', '', '/bin/sh -c {exit 67}', 'joe');
+pipe_service('p-out', '', '/bin/sh -c {cat >/dev/null; echo one; echo two >&2}', 'joe');
+pipe_service('p-long', '', '/bin/sh -c {cat >/dev/null; yes "a long line of words" | head -200; exit 65}');
+pipe_service('p-signal', '', '/bin/sh -c {kill -9 $$$$}', 'joe');
+pipe_service('p-slow', '', '/bin/sh -c {echo waiting; exec sleep 100}', 'joe');
+$pipe_main{'p-slow_time_limit'} = '1s';
+pipe_service('p-loop', 'flags=D', "$w/bin/save p-loop");
+$pipe_main{'p-loop_destination_recipient_limit'} = 1;
+service_mail('p-loop', 'joe', body => "Delivered-To: Joe\@p-loop.test\n\nx\n");
+pipe_service('p-utf', 'flags=u', "$w/bin/save p-utf \${recipient}", 'joe');
+pipe_service('p-user', 'flags=R', "$w/bin/save p-user \$user \$nosuch");
+
+# ---- virtual ----
+$world->file('virtual/', '', 0777);
+my %boxes = (
+    'dir@v.test' => 'dir/', 'box@v.test' => 'box', 'deep@v.test' => 'a/b/c/', 'ext@v.test' => 'ext/', 'ext+own@v.test' => 'ext-own/', '@w.test' => 'w-all/', 'lower@v.test' => 'lower/',
+    'nouid@v.test' => 'nouid/', 'nogid@v.test' => 'nogid/', 'low@v.test' => 'low/', 'text@v.test' => 'text/', 'zero@v.test' => 'zero/', 'theirs@v.test' => 'theirs', 'isdir@v.test' => 'isdir', 'o-nodir@v.test' => 'o-missing/x/box',
+);
+my %uids = ('nogid@v.test' => 3001, 'low@v.test' => 50, 'text@v.test' => 'ann', 'zero@v.test' => 0, map { $_ => 3001 } grep { !/^(?:nouid|low|text|zero)@/ } keys %boxes);
+my %gids = ('nouid@v.test' => 3001, map { $_ => 3002 } grep { !/^nogid@/ } keys %boxes);
+$world->file('virtual/theirs', "old\n", 0666, 'bob');
+$world->file('virtual/isdir/', '', 0777);
+push @services, "vtight unix - n n - - virtual -o virtual_mailbox_limit=9000 -o message_size_limit=8000 -o virtual_uid_maps=static:3001 -o virtual_gid_maps=static:3001\n";
+push @services, "vnoorig unix - n n - - virtual -o enable_original_recipient=no -o virtual_mailbox_maps=static:noorig -o virtual_uid_maps=static:3001 -o virtual_gid_maps=static:3001\n";
+push @transports, map { "$_.test $_:\n" } qw(vtight vnoorig);
+$boxes{'o-full@vtight.test'} = 'o-full';
+$world->mail($_) for (map { "$_\@v.test" } qw(dir dir+x box box deep ext+own ext+other Lower LOWER unknown nouid nogid low text zero)), 'any@w.test', 'any+x@w.test', 'x@vnoorig.test';
+$world->mail([ 'dir@v.test', 'box@v.test', 'unknown@v.test' ]);
+$world->mail('box@v.test', from => '', body => "From: x\@client.test\n\nFrom y\n");
+$world->file('virtual/o-full', 'x' x 8900 . "\n", 0600, 'ann');
+$world->mail('o-full@vtight.test', ours => qr/4\.2\.2, status=deferred .*File too large/, why => 'a full mailbox waits');
+$world->mail('o-nodir@v.test', ours => qr/4\.2\.0, status=deferred/, why => 'a directory that is missing is our own trouble');
+$world->mail('theirs@v.test', ours => qr/4\.2\.0, status=deferred .*is not owned by recipient/, why => 'in our words');
+$world->mail('isdir@v.test', ours => qr/4\.2\.0, status=deferred/, why => 'the same');
 
 @$world{qw(main_cf master_cf tables)} = (
     {
@@ -319,9 +395,10 @@ service_mail('o-small', 'zed', body => "Subject: x\n\n" . ('y' x 70 . "\n") x 10
         transport_maps => 'hash:$config_directory/transport', smtpd_relay_restrictions => 'permit_mynetworks, reject_unauth_destination', smtpd_reject_unlisted_recipient => 'no', notify_classes => '',
         minimal_backoff_time => '300s', maximal_backoff_time => '300s', queue_run_delay => '300s', transport_retry_time => '300s', propagate_unmatched_extensions => 'canonical, virtual, alias, forward, include',
         smtpd_client_connection_count_limit => '0', smtpd_error_sleep_time => 0, export_environment => 'TZ MAIL_CONFIG LANG', local_destination_concurrency_limit => 1,
+        virtual_mailbox_domains => 'v.test, w.test', virtual_mailbox_base => "$w/virtual", virtual_mailbox_maps => 'hash:$config_directory/boxes', virtual_uid_maps => 'hash:$config_directory/uids', virtual_gid_maps => 'hash:$config_directory/gids', %pipe_main,
     },
     join('', @services),
-    { aliases => $aliases, transport => join '', @transports },
+    { aliases => $aliases, boxes => join('', map { "$_ $boxes{$_}\n" } sort keys %boxes), uids => join('', map { "$_ $uids{$_}\n" } sort keys %uids), gids => join('', map { "$_ $gids{$_}\n" } sort keys %gids), transport => join '', @transports },
 );
 
 my ($postfix, $gatepost) = $world->both;

@@ -52,20 +52,48 @@ static int parse_user(struct arena *a, struct str value, struct pipe_settings *o
 	return 0;
 }
 
+/* Up to three octal digits at the front of *rest. */
+static char cut_octal(struct str *rest)
+{
+	unsigned c = 0;
+
+	for (int i = 0; i < 3 && rest->n > 0 && rest->p[0] >= '0' && rest->p[0] <= '7'; i++) {
+		c = c * 8 + (unsigned)(rest->p[0] - '0');
+		*rest = str_skip(*rest, 1);
+	}
+	return (char)c;
+}
+
+/* What a backslash is for, at the front of *rest. */
+static int cut_escape(struct str *rest, char *c)
+{
+	static const char from[] = "abfnrtv\\", to[] = "\a\b\f\n\r\t\v\\";
+	const char *at = rest->n > 0 && rest->p[0] != '\0' ? strchr(from, rest->p[0]) : NULL;
+
+	if (at != NULL) {
+		*c = to[at - from];
+		*rest = str_skip(*rest, 1);
+		return 0;
+	}
+	if (rest->n == 0 || rest->p[0] < '0' || rest->p[0] > '7')
+		return -1;
+	*c = cut_octal(rest);
+	return 0;
+}
+
 /* "\r\n" as in C. */
 static int parse_eol(struct arena *a, struct str value, struct pipe_settings *out, struct err *e)
 {
-	static const char from[] = "nrt0\\", to[] = "\n\r\t\0\\";
 	struct buf b = { 0 };
 	int r = 0;
 
-	for (size_t i = 0; i < value.n && r == 0; i++) {
-		const char *at = value.p[i] == '\\' && i + 1 < value.n ? strchr(from, value.p[i + 1]) : NULL;
+	while (value.n > 0 && r == 0) {
+		char c = value.p[0];
 
-		if (value.p[i] == '\\' && at == NULL)
+		value = str_skip(value, 1);
+		if (c == '\\' && cut_escape(&value, &c) < 0)
 			r = err_perm(e, "eol=: unknown escape");
-		buf_addc(&b, at != NULL ? to[at - from] : value.p[i]);
-		i += at != NULL;
+		buf_addc(&b, c);
 	}
 	out->eol = arena_dup(a, buf_str(&b));
 	buf_done(&b);

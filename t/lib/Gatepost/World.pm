@@ -132,16 +132,15 @@ sub story {
 
 sub normal {
     my ($text) = @_;
-    $text =~ s/^(.*From \S+  )\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}$/$1DATE/gm;
-    $text =~ s/\bid \w+(?=;?[\s;])/id ID/g;
+    $text =~ s/^(.*From .*?  )\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}(?=\s*$)/$1DATE/gm;
+    $text =~ s/\bid \w+(?=;?[\s;\a])/id ID/g;
     $text =~ s/\w{3}, +\d+ \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}(?: \(\w+\))?/DATE/g;
     $text =~ s/^(Message-Id: <)[^@]*@/$1ID@/gm;
     $text =~ s/\(Postfix\)|\(Gatepost\)/(MTA)/g;
     $text =~ s/"?\b\w+\.\d+\/mx\.gate\.test"?/BOUNDARY/g;
     $text =~ s/^PATH=.*\n//gm;
-    $text =~ s{/tmp/gatepost-test\.\w+}{TOP}g;
-    $text = join '', sort split /^(?=From )/m, $text if $text =~ /\AFrom /; # deliveries go side by side
-    return $text;
+    $text =~ s{/[\w./]*/gatepost-test\.\w+}{TOP}g;
+    return join '', sort split $text =~ /^END$/m ? qr/(?<=\nEND\n)/ : qr/^(?=From )/m, $text; # deliveries go side by side
 }
 
 sub look {
