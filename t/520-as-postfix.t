@@ -336,7 +336,7 @@ for my $flag (qw(B D F O R X h q u . > DFORX BF.> hqu)) {
     service_mail($name, 'joe', from => '', body => $odd_body);
 }
 pipe_service('p-all', '', "$w/bin/save p-all -f \${sender} \$sender \$(sender) a\${sender}b \$\$x \${client_address} \${client_helo} \${client_hostname} \${client_protocol} {two words} { three of them } \${sasl_username} <\${sasl_method}>", 'joe');
-pipe_service('p-many', '', "$w/bin/save p-many -- \${user} \${recipient} x-\${mailbox}-\${extension} \${domain}", 'E', 'a', 'b+x', '"c d"');
+pipe_service('p-many', '', "$w/bin/save p-many -- \${user} \${recipient} x-\${mailbox}-\${extension} \${domain}", 'a', 'b+x', '"c d"', 'e');
 pipe_service('p-one', '', "$w/bin/save p-one \${recipient}", 'a', 'b');
 $pipe_main{'p-one_destination_recipient_limit'} = 1;
 pipe_service('p-null', 'null_sender=', "$w/bin/save p-null -f \${sender} --");
