@@ -408,7 +408,8 @@ sub side_by_side {
     my ($theirs, $ours) = @_;
     my %t = map { $_ => 1 } split /\n/, $theirs;
     my %o = map { $_ => 1 } split /\n/, $ours;
-    return join '', map({ "  Postfix:  $_\n" } grep { !$o{$_} } split /\n/, $theirs), map { "  Gatepost: $_\n" } grep { !$t{$_} } split /\n/, $ours;
+    my $text = join '', map({ "  Postfix:  $_\n" } grep { !$o{$_} } split /\n/, $theirs), map { "  Gatepost: $_\n" } grep { !$t{$_} } split /\n/, $ours;
+    return $text || "in another order\nPostfix:\n$theirs\nGatepost:\n$ours";
 }
 
 for my $i (0 .. $#{ $world->{mail} }) {

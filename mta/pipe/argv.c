@@ -237,7 +237,7 @@ static struct str original_of(const struct expansion *x)
 
 static struct str domain_of(const struct expansion *x)
 {
-	return lower_if(x->a, addr_split(x->p->m->rcpts[0].addr).domain, (x->p->settings->flags & PIPE_LOWER_DOMAIN) != 0);
+	return lower_if(x->a, addr_split(x->rcpt->addr).domain, (x->p->settings->flags & PIPE_LOWER_DOMAIN) != 0);
 }
 
 static struct str nexthop_of(const struct expansion *x)
@@ -273,7 +273,7 @@ static const struct {
 	struct str (*value)(const struct expansion *x);
 	bool per_rcpt;
 } macros[] = {
-	{ "domain", domain_of, false },
+	{ "domain", domain_of, true },
 	{ "envid", envid_of, false },
 	{ "extension", extension_of, true },
 	{ "mailbox", local_part, true },
