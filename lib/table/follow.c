@@ -17,7 +17,7 @@ int follow_note(struct follow *f)
 	f->dev = st.st_dev;
 	f->ino = st.st_ino;
 	f->size = st.st_size;
-	f->changed = st.st_mtim;
+	f->changed = st.st_ctim; /* also after chmod, and when the time of modification was put back */
 	return 0;
 }
 
@@ -37,6 +37,6 @@ bool follow_changed(const struct follow *f)
 
 	if (stat(f->path, &st) < 0)
 		return false;
-	return st.st_dev != f->dev || st.st_ino != f->ino || st.st_size != f->size || st.st_mtim.tv_sec != f->changed.tv_sec ||
-		st.st_mtim.tv_nsec != f->changed.tv_nsec;
+	return st.st_dev != f->dev || st.st_ino != f->ino || st.st_size != f->size || st.st_ctim.tv_sec != f->changed.tv_sec ||
+		st.st_ctim.tv_nsec != f->changed.tv_nsec;
 }
