@@ -107,6 +107,18 @@ subtest 'check' => sub {
     ($rc, $out, $err) = gatepost('check');
     ok $rc == 78 && $err =~ m{error: .*master\.cf:1: service x: .*flgs=F}, "what a daemon says of its row";
     put('master.cf', "127.0.0.1:2525 inet n - n - - smtpd\n");
+    put('main.cf', $base . "maillog_file = /nowhere/log\n");
+    like +(gatepost('check'))[2], qr{main\.cf:8: error: maillog_file: /nowhere/log is not below one of maillog_file_prefixes}, 'a log where none may be';
+    put('main.cf', $base . "maillog_file = $dir/nowhere/log\nmaillog_file_prefixes = $dir\n");
+    like +(gatepost('check'))[2], qr{main\.cf:8: error: maillog_file: there is no directory $dir/nowhere: create it}, 'a log in no directory';
+  SKIP: {
+        skip 'accounts count for root', 2 if $> != 0;
+        put('main.cf', $base . "setgid_group = no-such-group\n");
+        ($rc, $out, $err) = gatepost('check');
+        is $rc, 0, 'without the group of the submission command mail flows';
+        like $err, qr{main\.cf:\d+: warning: setgid_group: there is no group "no-such-group": .*groupadd}, 'but not from local users';
+    }
+    put('main.cf', $base);
 };
 
 subtest 'check: what is outside' => sub {

@@ -81,8 +81,17 @@ static int own_all(const struct conf *c, struct err *e)
 static void make_data_directory(const struct conf *c)
 {
 	const char *dir = conf_str(c, "data_directory");
+	ptrdiff_t slash = str_rchr(str_z(dir), '/');
 	const struct passwd *pw;
+	struct buf above = { 0 };
+	struct err e = ERR_INIT;
 
+	if (slash > 0) {
+		buf_add(&above, str_sub(str_z(dir), 0, (size_t)slash));
+		if (fs_make_dirs(buf_z(&above), 0755, &e) < 0)
+			log_warn("data_directory: %s", e.text);
+		buf_done(&above);
+	}
 	if (*dir == '\0' || mkdir(dir, 0700) < 0 || geteuid() != 0)
 		return;
 	pw = getpwnam(conf_str(c, "mail_owner"));

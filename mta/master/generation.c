@@ -8,6 +8,7 @@
 
 #include "lib/base/log.h"
 #include "lib/base/mem.h"
+#include "lib/conf/log_file.h"
 
 #define CORES_MAX 16 /* workers by default; more are for those who measured */
 
@@ -232,27 +233,12 @@ static int add_services(const struct master *m, struct generation *g, struct err
 	return 0;
 }
 
-static bool below_one_of(struct str path, const char *prefixes)
-{
-	struct str rest = str_z(prefixes), prefix;
-
-	while ((prefix = str_word(&rest, ", \t\r\n")).n > 0) {
-		struct str behind = str_skip(path, prefix.n);
-
-		if (str_starts(path, prefix) && (behind.n == 0 || behind.p[0] == '/' || str_ends(prefix, STR("/"))))
-			return str_find(path, STR("/../")) < 0;
-	}
-	return false;
-}
-
 static int check_log_file(const struct master *m, const struct conf *c, struct err *e)
 {
 	const char *file = conf_str(c, "maillog_file");
 
-	if (*file == '\0')
-		return 0;
-	if (!below_one_of(str_z(file), conf_str(c, "maillog_file_prefixes")))
-		return err_perm(e, "maillog_file = %s does not begin with one of maillog_file_prefixes = %s", file, conf_str(c, "maillog_file_prefixes"));
+	if (conf_check_log(c, e) < 0)
+		return err_context(e, "maillog_file");
 	if (strcmp(file, "/dev/stdout") == 0 && m->detached)
 		return err_perm(e, "maillog_file = /dev/stdout needs a master in the foreground");
 	return 0;

@@ -165,9 +165,12 @@ static int open_socket(struct str address, bool patient, struct err *e)
 	for (int attempt = 0;; attempt++) {
 		fd = sock_listen(&where, BACKLOG, e);
 		if (fd >= 0 || !patient || errno != EADDRINUSE || attempt >= PATIENCE)
-			return fd;
+			break;
 		usleep(PATIENCE_MS * 1000);
 	}
+	if (fd < 0 && errno == EADDRINUSE)
+		return err_perm(e, "cannot listen on %.*s: another program does (\"ss -ltnp\" names it)", STRF(address));
+	return fd;
 }
 
 static struct listener *open_listener(struct master *m, const char *address, bool patient, struct err *e)
@@ -236,7 +239,7 @@ static int open_service(struct master *m, struct service *s, bool patient, struc
 		if (l == NULL)
 			l = open_listener(m, address, patient, e);
 		if (l == NULL)
-			return err_context(e, "service %s: cannot listen on %s", s->row->name, address);
+			return err_context(e, "master.cf:%d: service %s", s->row->line, s->row->name);
 		l->wanted = true;
 		s->listeners[i] = l;
 	}

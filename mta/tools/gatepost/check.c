@@ -15,7 +15,7 @@ void found(struct checking *k, bool fatal, const char *name, const char *fmt, ..
 		k->errors++;
 	else
 		k->warnings++;
-	if (name != NULL)
+	if (name != NULL && conf_is_set(k->c, name)) /* a default stands nowhere */
 		buf_addf(&text, "%s: ", conf_source(k->c, name));
 	buf_addf(&text, "%s: %s%s", fatal ? "error" : "warning", name != NULL ? name : "", name != NULL ? ": " : "");
 	va_start(ap, fmt);

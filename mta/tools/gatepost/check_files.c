@@ -1,8 +1,10 @@
 /* mta/tools/gatepost/check_files.c - check: accounts, directories, certificates and keys. */
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <sys/stat.h>
 
+#include "lib/conf/log_file.h"
 #include "lib/net/tls.h"
 #include "mta/tools/gatepost/check.h"
 
@@ -10,10 +12,12 @@
 
 void check_owner(struct checking *k)
 {
-	const char *owner = conf_str(k->c, "mail_owner");
+	const char *owner = conf_str(k->c, "mail_owner"), *drop = conf_str(k->c, "setgid_group");
 
 	if (geteuid() == 0 && getpwnam(owner) == NULL)
-		found(k, true, "mail_owner", "there is no user \"%s\": create it, or set mail_owner", owner);
+		found(k, true, "mail_owner", "there is no user \"%s\": create it (useradd --system %s), or set mail_owner", owner, owner);
+	if (geteuid() == 0 && getgrnam(drop) == NULL)
+		found(k, false, "setgid_group", "there is no group \"%s\": local users cannot submit mail until you create it (groupadd --system %s)", drop, drop);
 }
 
 static void check_directory(struct checking *k, const char *name)
@@ -35,8 +39,12 @@ static void check_directory(struct checking *k, const char *name)
 
 void check_directories(struct checking *k)
 {
+	struct err e = ERR_INIT;
+
 	check_directory(k, "queue_directory");
 	check_directory(k, "data_directory");
+	if (conf_check_log(k->c, &e) < 0)
+		found(k, true, "maillog_file", "%s", e.text);
 }
 
 static void check_expiry(struct checking *k, const char *name, const char *file)
