@@ -9,11 +9,14 @@
 #define USUAL_SIZE 1000 /* octets of a request */
 #define LINES_MAX 1000 /* lines of one request or answer; what is beyond POLICY_ATTRS_MAX is read and ignored */
 
-static struct str clean_value(struct str value, struct buf *room)
+static void add_clean(struct buf *out, struct str value)
 {
-	for (size_t i = 0; i < value.n; i++)
-		buf_addc(room, value.p[i] == '\r' || value.p[i] == '\n' || value.p[i] == '\0' ? '?' : value.p[i]);
-	return buf_str(room);
+	size_t from = out->n;
+
+	buf_add(out, value);
+	for (size_t i = from; i < out->n; i++)
+		if (out->p[i] == '\r' || out->p[i] == '\n' || out->p[i] == '\0')
+			out->p[i] = '?';
 }
 
 void policy_add(struct policy_request *r, const char *name, struct str value)
@@ -41,20 +44,16 @@ static bool has_attr(const struct policy_request *r, const char *name)
 
 static void print_attrs(const struct policy_request *r, struct buf *out)
 {
-	struct buf clean = { 0 };
-
 	buf_reserve(out, USUAL_SIZE);
 	for (size_t i = 0; i < r->count; i++) {
 		struct str name = r->attrs[i].name;
 
-		buf_clear(&clean);
 		buf_add(out, name);
 		buf_addc(out, '=');
-		buf_add(out, str_sub(clean_value(r->attrs[i].value, &clean), 0, POLICY_LINE_MAX - 1 - name.n - 1));
+		add_clean(out, str_sub(r->attrs[i].value, 0, POLICY_LINE_MAX - 1 - name.n - 1));
 		buf_addc(out, '\n');
 	}
 	buf_addc(out, '\n');
-	buf_done(&clean);
 }
 
 static int send_attrs(struct stream *s, const struct policy_request *r, int64_t deadline, struct err *e)

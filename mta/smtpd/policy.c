@@ -314,6 +314,17 @@ static enum verdict obey(struct check *c, const struct rule *r, const struct pol
 	return v == CHECK_OK && !c->s->t.discard ? doubt_permit(c, r) : v;
 }
 
+/* An attribute that is missing says as much, to policyd. */
+static void leave_out_empty(struct policy_request *q)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < q->count; i++)
+		if (q->attrs[i].value.n > 0)
+			q->attrs[kept++] = q->attrs[i];
+	q->count = kept;
+}
+
 enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n, size_t *used)
 {
 	struct session *s = c->s;
@@ -323,6 +334,7 @@ enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n,
 	uint64_t index = 0;
 
 	*used = n;
+	leave_out_empty(q);
 	policy_add(q, "restrictions", run_text(s, rules, n));
 	if (cf.dry_run)
 		policy_add(q, "explain", STR("yes"));
