@@ -36,6 +36,7 @@ static struct {
 	int fd;
 	int64_t reconnect_at;
 	struct buf pending;
+	struct buf spare; /* memory of the last event, for the next */
 	bool cut; /* the first pending line was partly sent */
 	struct event *timer;
 } story = { .fd = -1 };
@@ -131,6 +132,8 @@ static void add_decimal(struct buf *b, uint64_t n)
 
 void story_begin(struct buf *event, const char *kind, const char *qid)
 {
+	*event = story.spare;
+	story.spare = (struct buf){ 0 };
 	buf_reserve(event, EVENT_USUAL);
 	buf_addz(event, "{\"ts\":");
 	add_decimal(event, (uint64_t)clock_wall_us());
@@ -148,7 +151,13 @@ void story_tell(struct buf *event)
 		metric_count(METRIC_STORY_LOST, NULL, NULL, NULL);
 	else
 		buf_add(&story.pending, buf_str(event));
-	buf_done(event);
+	if (event->cap > EVENT_MAX || story.spare.p != NULL) {
+		buf_done(event);
+		return;
+	}
+	buf_clear(event);
+	story.spare = *event;
+	*event = (struct buf){ 0 };
 }
 
 /* ---- log lines ---- */

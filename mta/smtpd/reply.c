@@ -12,16 +12,18 @@
 #include "mta/smtpd/settings.h"
 #include "mta/smtpd/transcript.h"
 
+#define LINE_USUAL 64 /* octets of a short reply */
 #define REPLY_TEXT_MAX 510 /* octets of one line of reply text, RFC 5321 section 4.5.3.1.5 */
 
 /* Bytes that could end the line or confuse a terminal become blanks; a policy server's words are not ours. */
 static void add_line_text(struct buf *out, struct str text)
 {
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char ch = (unsigned char)text.p[i];
+	size_t from = out->n;
 
-		buf_addc(out, ch < ' ' || ch == 127 ? ' ' : (char)ch);
-	}
+	buf_add(out, text);
+	for (size_t i = from; i < out->n; i++)
+		if ((unsigned char)out->p[i] < ' ' || out->p[i] == 127)
+			out->p[i] = ' ';
 }
 
 static void add_line(struct buf *out, struct code code, bool last, struct str text)
@@ -53,6 +55,7 @@ void reply_format(struct buf *out, struct code code, struct str text, struct str
 	struct str rest = join_footer(&tmp, text, footer);
 	ptrdiff_t at;
 
+	buf_reserve(out, 2 * rest.n + LINE_USUAL);
 	while ((at = str_chr(rest, '\n')) >= 0) {
 		add_line(out, code, false, str_trim(str_sub(rest, 0, (size_t)at)));
 		rest = str_skip(rest, (size_t)at + 1);
