@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
@@ -76,16 +77,29 @@ static void sort_and_unite(struct events *all)
 
 /* ---- the ring ---- */
 
+static void release(void *arg)
+{
+	buf_done(arg);
+}
+
+/* What was last written before the time asked about need not be read. */
+static bool too_old(const char *path, int64_t since_us)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && (int64_t)st.st_mtime + 1 < since_us / 1000000;
+}
+
 static void read_segment(struct events *all, const char *dir, const char *name, int64_t since_us)
 {
-	struct buf path = { 0 }, text = { 0 };
+	struct buf path = { 0 }, *text = arena_alloc(all->a, sizeof *text); /* events are slices of it */
 	struct err e = ERR_INIT;
 
+	arena_defer(all->a, release, text);
 	buf_addf(&path, "%s/%s", dir, name);
-	if (fs_read_file(buf_z(&path), SEGMENT_MAX, &text, &e) == 0)
-		add_lines(all, arena_dup(all->a, buf_str(&text)), since_us);
+	if (!too_old(buf_z(&path), since_us) && fs_read_file(buf_z(&path), SEGMENT_MAX, text, &e) == 0)
+		add_lines(all, buf_str(text), since_us);
 	buf_done(&path);
-	buf_done(&text);
 }
 
 /* False: it cannot be read. errno says why. */

@@ -20,7 +20,7 @@ const struct verb tool_verbs[] = {
 	{ "stop", verb_stop, "", "stop; returns when all processes have left" },
 	{ "reload", verb_reload, "", "read the configuration again" },
 	{ "status", verb_status, "[--json | --ready]", "does it run, what does it do?" },
-	{ "top", verb_top, "[-d SECONDS] [-n HOW_OFTEN]", "watch what goes on" },
+	{ "top", verb_top, "[-d SECONDS] [-n HOW_OFTEN] [--json]", "watch what goes on" },
 	{ "explain", verb_explain, "[--json] [--list] [--since TIME] [KEY ...]", "what happened to a session or message, and why" },
 	{ "try", verb_try, "--client ADDRESS --rcpt ADDRESS ... [FILE]", "what would this client be told, and why?" },
 	{ "check", verb_check, "", "look for mistakes in the configuration" },

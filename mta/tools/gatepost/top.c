@@ -175,7 +175,8 @@ static int by_share(const void *a, const void *b)
 	return x->share < y->share ? 1 : x->share > y->share ? -1 : x->pid < y->pid ? -1 : x->pid > y->pid;
 }
 
-static void show_processes(const struct look *before, struct look *now)
+/* What each process used since the last look; the busiest first. */
+static void share_out(const struct look *before, struct look *now)
 {
 	double seconds = (double)(now->at_us - before->at_us) / MICRO;
 
@@ -184,6 +185,10 @@ static void show_processes(const struct look *before, struct look *now)
 			if (now->processes[i].pid == before->processes[k].pid)
 				now->processes[i].share = (now->processes[i].cpu_s - before->processes[k].cpu_s) / seconds;
 	qsort(now->processes, now->process_count, sizeof *now->processes, by_share);
+}
+
+static void show_processes(const struct look *now)
+{
 	printf("\n%8s %6s  %-16s %s\n", "process", "CPU %", "program", "service");
 	for (size_t i = 0; i < now->process_count && i < PROCESSES_SHOWN; i++) {
 		const struct process *p = &now->processes[i];
@@ -192,7 +197,7 @@ static void show_processes(const struct look *before, struct look *now)
 	}
 }
 
-static void show(const struct look *before, struct look *now, bool screen)
+static void show(const struct look *before, const struct look *now, bool screen)
 {
 	time_t t = time(NULL);
 	struct tm tm;
@@ -208,7 +213,29 @@ static void show(const struct look *before, struct look *now, bool screen)
 		show_line(before, now, &lines[i]);
 	show_queues(now);
 	show_waits(before, now);
-	show_processes(before, now);
+	show_processes(now);
+	fflush(stdout);
+}
+
+/* The same numbers in one object, for programs. */
+static void show_json(const struct look *before, const struct look *now)
+{
+	printf("{\"time\": %lld, \"seconds\": %.3f, \"sessions\": %.0f, \"active\": %.0f", (long long)time(NULL),
+		(double)(now->at_us - before->at_us) / MICRO, scrape_sum(&now->counters, "gatepost_smtpd_sessions", NULL, NULL),
+		scrape_sum(&now->counters, "gatepost_qmgr_active_messages", NULL, NULL));
+	for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+		const struct line *l = &lines[i];
+
+		printf(", \"%s\": {", l->title);
+		for (size_t k = 0; k < sizeof l->parts / sizeof *l->parts && l->parts[k].value != NULL; k++)
+			printf("%s\"%s\": %.3f", k > 0 ? ", " : "", l->parts[k].value, rate(before, now, l->metric, l->label, l->parts[k].value));
+		printf("}");
+	}
+	printf(", \"processes\": [");
+	for (size_t i = 0; i < now->process_count; i++)
+		printf("%s{\"pid\": %ld, \"command\": \"%.*s\", \"service\": \"%.*s\", \"cpu\": %.3f}", i > 0 ? ", " : "",
+			now->processes[i].pid, STRF(now->processes[i].command), STRF(now->processes[i].service), now->processes[i].share);
+	printf("]}\n");
 	fflush(stdout);
 }
 
@@ -230,16 +257,19 @@ static bool number(const char *text, uint64_t max, uint64_t *out)
 
 int verb_top(struct tool *t, int argc, char **argv)
 {
+	static const struct option longs[] = { { "json", no_argument, NULL, 'j' }, { NULL, 0, NULL, 0 } };
 	uint64_t every = EVERY_S, count = 0;
-	bool screen = isatty(STDOUT_FILENO), keys = isatty(STDIN_FILENO);
+	bool screen = isatty(STDOUT_FILENO), keys = isatty(STDIN_FILENO), json = false;
 	struct look *before, *now;
 	int option;
 
-	while ((option = getopt(argc, argv, "d:n:")) != -1)
-		if ((option != 'd' && option != 'n') || !number(optarg, 3600, option == 'd' ? &every : &count)) {
-			tool_complain("usage: top [-d SECONDS] [-n HOW_OFTEN]");
+	while ((option = getopt_long(argc, argv, "d:jn:", longs, NULL)) != -1) {
+		json |= option == 'j';
+		if (option == '?' || (option != 'j' && !number(optarg, 3600, option == 'd' ? &every : &count))) {
+			tool_complain("usage: top [-d SECONDS] [-n HOW_OFTEN] [--json]");
 			return EX_USAGE;
 		}
+	}
 	tool_enter_queue(t);
 	before = look_at();
 	for (uint64_t i = 0; before != NULL && (count == 0 || i < count); i++) {
@@ -247,6 +277,10 @@ int verb_top(struct tool *t, int argc, char **argv)
 			break;
 		now = look_at();
 		if (now != NULL)
+			share_out(before, now);
+		if (now != NULL && json)
+			show_json(before, now);
+		else if (now != NULL)
 			show(before, now, screen);
 		arena_free(before->a);
 		before = now;
