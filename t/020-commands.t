@@ -121,6 +121,52 @@ subtest 'check' => sub {
     put('main.cf', $base);
 };
 
+# Each finding names the file, the line and what to do.
+subtest 'check: each kind of mistake' => sub {
+    my $at = sub { my ($settings) = @_; put('main.cf', $base . $settings); return (gatepost('check'))[2] };
+    my $line = 1 + ($base =~ tr/\n//);
+    my $key = "$dir/conf/kind.key";
+    system("cd '$dir/conf' && openssl req -x509 -newkey rsa:2048 -nodes -days 100 -subj /CN=mx -keyout kind.key -out kind.crt 2>/dev/null && " .
+        "openssl genrsa -out other.key 2048 2>/dev/null && openssl req -new -key kind.key -subj /CN=mx -out kind.csr 2>/dev/null && " .
+        "openssl x509 -req -in kind.csr -signkey kind.key -days -2 -out old.crt 2>/dev/null; chmod 600 kind.key other.key");
+    my @kinds = (
+        [ "mynetworks = 0.0.0.0/0\n", qr/warning: mynetworks: the whole internet may relay: name your own networks only/ ],
+        [ "virtual_alias_domains = mx.gate.test\nmydestination = mx.gate.test\n", qr/warning: virtual_alias_domains: do not list domain mx\.gate\.test in BOTH/ ],
+        [ "smtpd_restriction_classes = nix\n", qr/error: smtpd_restriction_classes: there is no parameter "nix": define the class/ ],
+        [ "smtpd_client_restrictions = reject, permit_mynetworks\n", qr/warning: smtpd_client_restrictions: "permit_mynetworks" comes after "reject", which always decides/ ],
+        [ "smtpd_tls_security_level = may\n", qr/warning: smtpd_tls_security_level: there is no certificate: set smtpd_tls_chain_files/ ],
+        [ "smtp_tls_CAfile = /nonexistent\n", qr{error: smtp_tls_CAfile: /nonexistent: No such file} ],
+        [ "smtpd_tls_auth_only = maybe\n", qr/smtpd_tls_auth_only = maybe: must be yes or no/ ],
+        [ "message_size_limit = 5x\n", qr/message_size_limit = 5x: / ],
+        [ "transport_maps = nosuch:/x\n", qr/error: transport_maps: .*nosuch/ ],
+        [ "smtpd_milters = /run/x\n", qr{error: smtpd_milters: "/run/x": inet:host:port or unix:path expected} ],
+        [ "smtpd_tls_cert_file = $dir/conf/old.crt\nsmtpd_tls_key_file = $key\n", qr/warning: smtpd_tls_cert_file: the certificate in \S+ has expired: renew it/ ],
+    );
+    for (@kinds) {
+        my ($settings, $expected) = @$_;
+        like $at->($settings), qr/main\.cf:$line: (?:.*: )?$expected/, $settings =~ s/\n.*//sr;
+    }
+    chmod 0644, $key;
+    like $at->("smtpd_tls_key_file = $key\n"), qr/main\.cf:$line: warning: smtpd_tls_key_file: \S+ can be read by everybody: chmod 600/, 'a key for everybody';
+    like $at->("smtpd_tls_cert_file = $dir/conf/kind.crt\nsmtpd_tls_key_file = $dir/conf/other.key\nsmtpd_tls_security_level = may\n"),
+        qr/master\.cf:1: service \S+: TLS is not offered: .*key values mismatch/, 'a key of another certificate';
+    like $at->("smtpd_sender_restrictions = check_sender_access\n"), qr/master\.cf:1: service \S+: smtpd_sender_restrictions: restriction check_sender_access requires an argument/,
+        'a word without its argument';
+    chmod 0777, "$dir/queue";
+    like $at->(''), qr/main\.cf:\d+: error: queue_directory: \S+ can be written by everybody: chmod o-w/, 'a queue for everybody';
+    chmod 0755, "$dir/queue";
+    SKIP: {
+        skip 'needs root', 2 if $>;
+        like $at->("mail_owner = nosuchuser\n"), qr/main\.cf:$line: error: mail_owner: there is no user "nosuchuser": create it/, 'an account that does not exist';
+        put('secret', "a x\n");
+        chmod 0600, "$dir/conf/secret";
+        chmod 0755, $dir, "$dir/conf";
+        like $at->("transport_maps = hash:$dir/conf/secret\n"),
+            qr/main\.cf:$line: warning: transport_maps: \S+ cannot be read by nobody: what changes in it counts after a reload only; let nobody read it/, 'a table that is not for us';
+    }
+    put('main.cf', $base);
+};
+
 subtest 'check: what is outside' => sub {
     my $milter = answering("\0\0\0\x0dO\0\0\0\6\0\0\0\0\0\0\0\0");
     my $other  = answering("220 mx ESMTP\r\n");

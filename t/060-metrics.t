@@ -142,10 +142,9 @@ subtest 'gatepost top' => sub {
     like $text, qr/^ +\d+ +[\d.]+  qmgr +qmgr$/m, 'processes';
     unlike $text, qr/\033/, 'no escapes where there is no screen';
     is(($mta->gatepost('top', '-d', 'x'))[0], 64, 'usage');
-    my @looks = map { decode_json($_) } split /\n/, ($mta->gatepost('top', '-d', '1', '-n', '1', '--json'))[1];
-    is scalar @looks, 1, '--json: an object a look';
-    is_deeply [ @{ $looks[0] }{qw(sessions active messages/s)} ], [ 0, 0, { queued => 0, held => 0, rejected => 0, deferred => 0, discarded => 0 } ], 'with rates';
-    ok((grep { $_->{command} eq 'qmgr' && $_->{pid} > 1 } @{ $looks[0]{processes} }), 'and processes';
+    my $look = decode_json(($mta->gatepost('top', '-d', '1', '-n', '1', '--json'))[1]);
+    is_deeply [ $look->{sessions}, $look->{active}, $look->{'messages/s'}{queued} ], [ 0, 0, 0 ], '--json: rates';
+    is scalar(grep { $_->{command} eq 'qmgr' } @{ $look->{processes} }), 1, 'and processes';
 };
 
 # Dashboard and rules are about metrics that exist, in the language of Prometheus.

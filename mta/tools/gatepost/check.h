@@ -24,6 +24,7 @@ void check_master(struct checking *k);       /* check_master.c: rows, and (last 
 void check_daemons(struct checking *k);
 void check_owner(struct checking *k);        /* check_files.c: accounts, directories, certificates and keys */
 void check_directories(struct checking *k);
+void check_table_file(struct checking *k, const char *name, struct str spec); /* "type:file": may the daemons read it again? */
 void check_tls(struct checking *k);
 void check_tables(struct checking *k);       /* check_tables.c: tables that cannot be read, lists, domains in two classes */
 void check_lists(struct checking *k);

@@ -1,8 +1,12 @@
 /* mta/tools/gatepost/check_files.c - check: accounts, directories, certificates and keys. */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/conf/log_file.h"
 #include "lib/net/tls.h"
@@ -45,6 +49,46 @@ void check_directories(struct checking *k)
 	check_directory(k, "data_directory");
 	if (conf_check_log(k->c, &e) < 0)
 		found(k, true, "maillog_file", "%s", e.text);
+}
+
+/* In a child: open() as the mail owner does; errno. */
+static int open_as(const struct passwd *pw, const char *path)
+{
+	int fd, why;
+	pid_t pid;
+	int status = 0;
+
+	fflush(NULL);
+	pid = fork();
+	if (pid < 0)
+		return 0;
+	if (pid > 0)
+		return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	if (initgroups(pw->pw_name, pw->pw_gid) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
+		_exit(0);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	why = fd < 0 ? errno : 0;
+	_exit(why);
+}
+
+void check_table_file(struct checking *k, const char *name, struct str spec)
+{
+	static const char *const files[] = { "btree", "cidr", "hash", "pcre", "regexp", "texthash" }; /* read again when they change */
+	const struct passwd *pw = geteuid() == 0 ? getpwnam(conf_str(k->c, "mail_owner")) : NULL;
+	struct str type = str_cut(&spec, ':');
+	bool is_file = false;
+	int why;
+
+	if (str_eqz(type, "proxy"))
+		type = str_cut(&spec, ':');
+	for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+		is_file = is_file || str_eqz(type, files[i]);
+	if (pw == NULL || !is_file || spec.n == 0 || spec.p[0] != '/' || str_find(str_z(name), STR("password")) >= 0)
+		return; /* secrets are root's, and read at the start alone */
+	why = open_as(pw, arena_z(k->a, spec));
+	if (why == EACCES)
+		found(k, false, name, "%.*s cannot be read by %s: what changes in it counts after a reload only; let %s read it", STRF(spec), pw->pw_name,
+			pw->pw_name);
 }
 
 static void check_expiry(struct checking *k, const char *name, const char *file)

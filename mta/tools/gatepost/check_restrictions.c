@@ -23,6 +23,7 @@ static void check_restriction_words(struct checking *k, const char *name, const 
 			if (t == NULL)
 				found(k, true, name, "%s", e.text);
 			table_close(t);
+			check_table_file(k, name, word);
 		}
 		before = word;
 	}

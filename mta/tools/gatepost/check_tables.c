@@ -10,12 +10,15 @@ static bool ends_with(const char *name, const char *suffix)
 
 static void check_table_parameter(struct checking *k, const char *name)
 {
+	struct str rest = str_z(conf_str(k->c, name)), word;
 	struct tables ts;
 	struct err e = ERR_INIT;
 
 	if (tables_open(k->a, conf_str(k->c, name), k->t->conf_dir, &ts, &e) < 0)
 		found(k, true, name, "%s", e.text);
 	tables_close(&ts);
+	while ((word = str_word_braced(&rest)).n > 0)
+		check_table_file(k, name, word);
 }
 
 void check_tables(struct checking *k)
