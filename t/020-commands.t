@@ -128,7 +128,7 @@ subtest 'check: each kind of mistake' => sub {
     my $key = "$dir/conf/kind.key";
     system("cd '$dir/conf' && openssl req -x509 -newkey rsa:2048 -nodes -days 100 -subj /CN=mx -keyout kind.key -out kind.crt 2>/dev/null && " .
         "openssl genrsa -out other.key 2048 2>/dev/null && openssl req -new -key kind.key -subj /CN=mx -out kind.csr 2>/dev/null && " .
-        "openssl x509 -req -in kind.csr -signkey kind.key -days -2 -out old.crt 2>/dev/null; chmod 600 kind.key other.key");
+        "openssl x509 -req -in kind.csr -signkey kind.key -days -1 -out old.crt 2>/dev/null; chmod 600 kind.key other.key");
     my @kinds = (
         [ "mynetworks = 0.0.0.0/0\n", qr/warning: mynetworks: the whole internet may relay: name your own networks only/ ],
         [ "virtual_alias_domains = mx.gate.test\nmydestination = mx.gate.test\n", qr/warning: virtual_alias_domains: do not list domain mx\.gate\.test in BOTH/ ],
