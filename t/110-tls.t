@@ -22,7 +22,7 @@ my $wrapped = Gatepost::Process::free_port();
 my $mta = Gatepost::Test->new(
     sink    => $sink->port,
     main_cf => {
-        compatibility_level         => '3.6',
+        compatibility_level         => '3.8',
         smtpd_workers               => 2,
         smtpd_tls_security_level    => 'may',
         smtpd_tls_chain_files       => $certs->file('mx.gate.test.pem'),
@@ -109,6 +109,11 @@ subtest 'certificates by name' => sub {
     is name_seen(client(undef, SSL_hostname => 'a.b.wild.test')), 'wild.test', 'that of its parent';
     is name_seen(client(undef, SSL_hostname => 'unlisted.test')), 'mx.gate.test', 'the usual one';
     is name_seen(client()), 'mx.gate.test', 'no name';
+    rcpt(client(undef, SSL_hostname => 'sni.test'), 'sni@relay.test');
+    my ($asked) = grep { $_->{recipient} eq 'sni@relay.test' } $policy->requests;
+    is $asked->{tls_sni}, 'sni.test', 'a policy server hears it';
+    is $asked->{compatibility_level}, '3.8', 'and for which release this is configured';
+    like $asked->{mail_version}, qr/^\d+\.\d/, 'and ours';
     ok $mta->log_has(qr/TLS connection established from unknown\[127\.0\.0\.1\] to sni\.test: TLS/), 'logged';
     my $c = Gatepost::Chat->new($wrapped, silent => 1);
     $c->handshake(SSL_hostname => 'sni.test');

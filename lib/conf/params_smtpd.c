@@ -97,6 +97,8 @@ const struct param params_smtpd[] = {
 	{ "smtpd_policy_service_max_idle", PARAM_TIME, "300s", 1, PARAM_MAX, "s",
 		"How long an idle connection to a policy server is kept" },
 	{ "smtpd_policy_service_max_ttl", PARAM_TIME, "1000s", 1, PARAM_MAX, "s", "Longest life of a connection to a policy server" },
+	{ "smtpd_policy_service_new_attributes", PARAM_BOOL, "${{$compatibility_level} <level {3.8} ? {no} : {yes}}", 0, 0, "",
+		"Send what Postfix sends since 3.8, too: compatibility_level, mail_version, tls_sni" },
 	{ "smtpd_policy_service_policy_context", PARAM_STR, "", 0, 0, "", "Attribute policy_context of policy requests" },
 	{ "smtpd_policy_service_request_limit", PARAM_INT, "0", 0, PARAM_MAX, "",
 		"Requests per connection to a policy server; 0: no limit" },

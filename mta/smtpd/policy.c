@@ -172,7 +172,17 @@ static void add_tls(struct policy_request *q, struct session *s)
 	policy_add(q, "encryption_keysize", number(s, t != NULL ? (uint64_t)tls_cipher_bits(t, NULL) : 0));
 }
 
-/* The attributes of Postfix 3.7, in its order. */
+/* Of Postfix 3.8 and 3.12. */
+static void add_new(struct policy_request *q, const struct session *s)
+{
+	bool own;
+
+	policy_add(q, "compatibility_level", str_z(cf.compatibility_level));
+	policy_add(q, "mail_version", str_z(cf.mail_version));
+	policy_add(q, "tls_sni", stream_tls(s->io) != NULL ? tls_server_name(stream_tls(s->io), &own) : STR_NONE);
+}
+
+/* The attributes of Postfix 3.7, in its order, and perhaps those since. */
 static struct policy_request *build_request(struct session *s, struct str sender, struct str rcpt, struct str context)
 {
 	struct policy_request *q = arena_alloc(session_scratch(s), sizeof *q);
@@ -200,6 +210,8 @@ static struct policy_request *build_request(struct session *s, struct str sender
 	policy_add(q, "sasl_sender", s->t.auth_sender);
 	add_tls(q, s);
 	policy_add(q, "policy_context", context);
+	if (cf.policy_new)
+		add_new(q, s);
 	return q;
 }
 

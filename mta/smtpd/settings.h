@@ -24,10 +24,10 @@ enum { /* settings.override, from receive_override_options */
 };
 
 struct settings {
-	const char *myhostname, *mail_name, *banner;
+	const char *myhostname, *mail_name, *mail_version, *compatibility_level, *banner;
 	const char *proxy_filter, *proxy_ehlo; /* smtpd_proxy_filter */
 	int64_t proxy_filter_timeout_ms;
-	bool proxy_speed_adjust;
+	bool proxy_speed_adjust, policy_new;
 	const char *stress, *null_key, *content_filter, *reject_footer;
 	const char *policy_default_action, *policy_context, *permit_log;
 	const char *proxy_protocol, *sasl_path, *sasl_type, *sasl_service, *sasl_options, *sasl_tls_options;
