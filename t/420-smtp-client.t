@@ -41,6 +41,7 @@ my %transport = (
     clear    => [ login => '-o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:s3cret -o smtp_sasl_mechanism_filter=plain' ],
     wrong    => [ login => '-o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:wrong' ],
     wronghard => [ login => '-o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:wrong -o smtp_sasl_auth_soft_bounce=no' ],
+    cached   => [ login => '-o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:wrong -o smtp_sasl_auth_cache_name=yes -o smtp_sasl_auth_soft_bounce=no' ],
     sender   => [ login => '-o smtp_sasl_auth_enable=yes -o { smtp_sasl_password_maps = inline:{ { ann@a.test = joe:s3cret } } } -o smtp_sender_dependent_authentication=yes' ],
     old      => [ old   => '' ],
     pix      => [ pix   => '-o smtp_pix_workaround_threshold_time=0 -o smtp_pix_workaround_delay_time=1s' ],
@@ -135,6 +136,10 @@ subtest 'SASL' => sub {
     like $mta->send_to('a@clear.test'), qr/dsn=4\.7\.0, status=deferred \(SASL authentication failed; cannot authenticate to server 127\.0\.0\.1\[127\.0\.0\.1\]: no mechanism available\)/, 'no password in the clear by default';
     like $mta->send_to('a@wrong.test'), qr/dsn=4\.7\.8, status=deferred \(SASL authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 who are you\?\)/, 'a wrong password defers';
     like $mta->send_to('a@wronghard.test'), qr/dsn=5\.7\.8, status=bounced \(SASL/, 'or bounces';
+    like $mta->send_to('a@cached.test'), qr/dsn=5\.7\.8, status=bounced \(SASL authentication failed;/, 'smtp_sasl_auth_cache_name: refused';
+    my $attempts = () = $login->heard =~ /^\d+ AUTH/mg;
+    like $mta->send_to('b@cached.test'), qr/dsn=5\.7\.8, status=bounced \(SASL \[CACHED\] authentication failed; server 127\.0\.0\.1\[127\.0\.0\.1\] said: 535 5\.7\.8 who are you\?\)/, 'the next one knows';
+    is scalar(() = $login->heard =~ /^\d+ AUTH/mg), $attempts, 'and does not try';
     like $mta->send_to('a@sender.test'), qr/status=sent/, 'a password by sender';
     like said_for($login, 'a@sender.test'), qr/^AUTH CRAM-MD5$/m, 'is used';
     like $mta->send_to('b@sender.test', from => 'bob@b.test'), qr/status=sent/, 'another sender has none';

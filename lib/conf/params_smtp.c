@@ -59,7 +59,7 @@ const struct param params_smtp[] = {
 	{ "smtp_rcpt_timeout", PARAM_TIME, "300s", 1, PARAM_MAX, "s", "Longest wait for the reply to RCPT" },
 	{ "smtp_reply_filter", PARAM_STR, "", 0, 0, "", "Tables that change replies of servers" },
 	{ "smtp_rset_timeout", PARAM_TIME, "20s", 1, PARAM_MAX, "s", "Longest wait for the reply to RSET" },
-	{ "smtp_sasl_auth_cache_name", PARAM_STR, "", 0, 0, "", "Table of failed logins" },
+	{ "smtp_sasl_auth_cache_name", PARAM_STR, "", 0, 0, "", "When set, a refused login is not tried again with the same password; remembered in memory, whatever table this names" },
 	{ "smtp_sasl_auth_cache_time", PARAM_TIME, "90d", 0, PARAM_MAX, "d", "How long a failed login is remembered" },
 	{ "smtp_sasl_auth_enable", PARAM_BOOL, "no", 0, 0, "", "Log in to servers" },
 	{ "smtp_sasl_auth_soft_bounce", PARAM_BOOL, "yes", 0, 0, "", "A failed login defers" },

@@ -46,6 +46,7 @@ static const struct {
 	{ "num-queries-per-thread:", "4096" },
 	{ "msg-cache-size:", "8m" },
 	{ "rrset-cache-size:", "16m" },
+	{ "rrset-roundrobin:", "no" }, /* who wants another order makes it (smtp_randomize_addresses) */
 };
 
 /* libunbound's own answers for these would hide the configured name server's (RFC 6761 asks stubs to pass them on). */

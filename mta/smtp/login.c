@@ -3,8 +3,11 @@
 #include "lib/base/base64.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/lru.h"
 #include "lib/net/digest.h"
 #include "mta/smtp/smtp.h"
+
+#define REFUSED_MAX 10000 /* logins */
 
 /* ---- which password ---- */
 
@@ -171,6 +174,60 @@ static const struct mechanism *choose(const struct session *s)
 	return NULL;
 }
 
+/* ---- logins that were refused ---- */
+
+/* Servers lock accounts after a few failures: the same password is not tried again before smtp_sasl_auth_cache_time. This process remembers;
+ * the name of a file in smtp_sasl_auth_cache_name switches it on. The password itself is not kept. */
+static struct lru *refused;
+
+static void refused_key(const struct session *s, const struct security *sec, struct buf *key)
+{
+	buf_addf(key, "%.*s %.*s ", STRF(s->host), STRF(sec->sasl_user));
+	digest_hmac_hex("sha256", sec->sasl_password, s->host, key);
+}
+
+static void said(const struct session *s, struct arena *a, struct code code, struct str text, const char *cached, struct failure *why)
+{
+	failure_local(a, code, why, "SASL %sauthentication failed; server %.*s said: %.*s", cached, STRF(s->peer), STRF(text));
+	if (code.c != 5 || cfg->sasl_soft_bounce)
+		why->code = CODE(code.smtp, 4, code.s, code.d);
+}
+
+static void remember(const struct session *s, const struct security *sec)
+{
+	struct buf key = { 0 }, value = { 0 };
+
+	if (*cfg->sasl_cache == '\0' || s->reply.code.smtp / 100 != 5)
+		return;
+	if (refused == NULL)
+		refused = lru_new(REFUSED_MAX);
+	refused_key(s, sec, &key);
+	buf_addn(&value, &s->reply.code, sizeof s->reply.code);
+	buf_add(&value, buf_str(&s->reply.text));
+	lru_put(refused, buf_str(&key), buf_str(&value), cfg->sasl_cache_ms / 1000);
+	buf_done(&key);
+	buf_done(&value);
+}
+
+static bool known_refusal(const struct session *s, struct arena *a, const struct security *sec, struct failure *why)
+{
+	struct buf key = { 0 }, value = { 0 };
+	struct code code;
+	bool found;
+
+	if (refused == NULL)
+		return false;
+	refused_key(s, sec, &key);
+	found = lru_get(refused, buf_str(&key), &value);
+	if (found) {
+		memcpy(&code, value.p, sizeof code);
+		said(s, a, code, str_skip(buf_str(&value), sizeof code), "[CACHED] ", why);
+	}
+	buf_done(&key);
+	buf_done(&value);
+	return found;
+}
+
 int session_login(struct session *s, struct arena *a, const struct security *sec, struct failure *why)
 {
 	const struct mechanism *m = choose(s);
@@ -180,13 +237,11 @@ int session_login(struct session *s, struct arena *a, const struct security *sec
 			"SASL authentication failed; cannot authenticate to server %.*s: no mechanism available", STRF(s->peer));
 		return -1;
 	}
-	if (m->run(s, a, sec, why) < 0)
+	if (known_refusal(s, a, sec, why) || m->run(s, a, sec, why) < 0)
 		return -1;
 	if (s->reply.code.smtp / 100 == 2)
 		return 0;
-	failure_local(
-		a, s->reply.code, why, "SASL authentication failed; server %.*s said: %.*s", STRF(s->peer), STRF(buf_str(&s->reply.text)));
-	if (why->code.c != 5 || cfg->sasl_soft_bounce)
-		why->code = CODE(s->reply.code.smtp, 4, s->reply.code.s, s->reply.code.d);
+	said(s, a, s->reply.code, buf_str(&s->reply.text), "", why);
+	remember(s, sec);
 	return -1;
 }

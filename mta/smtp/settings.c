@@ -60,6 +60,8 @@ static const struct row {
 	{ "rcpt_timeout", "rcpt_timeout", V_TIME, AT(rcpt_ms) },
 	{ "reply_filter", "reply_filter", V_TABLES, AT(reply_filter) },
 	{ "rset_timeout", "rset_timeout", V_TIME, AT(rset_ms) },
+	{ "sasl_auth_cache_name", "sasl_auth_cache_name", V_STR, AT(sasl_cache) },
+	{ "sasl_auth_cache_time", "sasl_auth_cache_time", V_TIME, AT(sasl_cache_ms) },
 	{ "sasl_auth_enable", "sasl_auth_enable", V_BOOL, AT(sasl) },
 	{ "sasl_auth_soft_bounce", "sasl_auth_soft_bounce", V_BOOL, AT(sasl_soft_bounce) },
 	{ "sasl_password_maps", "sasl_password_maps", V_TABLES, AT(sasl_passwords) },

@@ -68,6 +68,8 @@ struct settings {
 	const char *sasl_options, *sasl_tls_options, *sasl_verified_options;
 	struct matchlist *sasl_mechanisms; /* NULL: any */
 	bool sasl_by_sender, sasl_soft_bounce;
+	const char *sasl_cache; /* empty: refused logins are not remembered */
+	int64_t sasl_cache_ms;
 	struct tables generic; /* addresses as the world is to see them */
 	struct matchlist *mydestination;
 	const char *myorigin, *delimiters;
