@@ -1,7 +1,9 @@
 #!/usr/bin/perl
-# t/960-reload.t - reload and stop while clients are in the middle of their messages: a reload costs no session anything, a stop loses nothing.
+# t/960-reload.t - reload, new programs and stop while clients are in the middle of their messages: a reload costs no session anything, also when it
+# brings other binaries; a stop loses nothing.
 use strict;
 use warnings;
+use File::Temp qw(tempdir);
 use Gatepost::Process qw(slurp spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
@@ -11,7 +13,11 @@ use Time::HiRes qw(sleep time);
 
 my $CLIENTS = 20;
 my $sink = Gatepost::Sink->new;
-my $mta = Gatepost::Test->new(sink => $sink->port)->start;
+my $programs = tempdir('gatepost-programs.XXXXXX', TMPDIR => 1, CLEANUP => 1);
+chmod 0755, $programs;
+my $built = Gatepost::Test::build() . '/libexec/gatepost';
+system('cp', '-R', '-P', "$built/.", $programs) == 0 or die 'no copy of the programs';
+my $mta = Gatepost::Test->new(sink => $sink->port, main_cf => { daemon_directory => $programs })->start;
 my $main = $$;
 my @clients;
 
@@ -107,6 +113,31 @@ subtest 'reload' => sub {
     cmp_ok $reloads, '>', 5, "$reloads reloads";
     is_deeply [ grep { !/^ok / } book('reload') ], [], 'no session noticed';
     arrived('reload');
+};
+
+# As a package does it: the new file beside the old one, then in its place.
+sub replace_programs {
+    for my $old (grep { -f && !-l } glob "$programs/*") {
+        system('cp', $old, "$old.new") == 0 && rename("$old.new", $old) or die "$old: $!";
+    }
+}
+
+# Daemons (all but master) whose program is not there any more.
+sub outdated { return grep { $_ != $mta->master_pid && (readlink "/proc/$_/exe" // '') =~ /\(deleted\)$/ } $mta->pids }
+
+subtest 'new programs' => sub {
+    start_clients('upgrade');
+    ok wait_for(sub { scalar grep { /^ok / } book('upgrade') }), 'clients are at work';
+    replace_programs();
+    cmp_ok scalar(outdated()), '>', 3, 'daemons run the old ones';
+    is(($mta->gatepost('reload'))[0], 0, 'reload');
+    ok wait_for(sub { !outdated() }, 15), 'soon none does' or diag map { slurp("/proc/$_/comm") . readlink "/proc/$_/exe" } outdated();
+    ok wait_for(sub { $mta->log =~ /master is still the old one/ }), 'master, which is, says so';
+    my $before = () = book('upgrade');
+    ok wait_for(sub { my $now = () = book('upgrade'); $now > $before + $CLIENTS }), 'and clients go on';
+    end_clients('upgrade');
+    is_deeply [ grep { !/^ok / } book('upgrade') ], [], 'no session noticed';
+    arrived('upgrade');
 };
 
 subtest 'stop' => sub {

@@ -235,6 +235,16 @@ static int reload(struct master *m, struct err *e)
 	return -1;
 }
 
+/* Workers start anew from what is installed now; we do not. */
+static bool replaced(void)
+{
+	static const char deleted[] = " (deleted)";
+	char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof path), tail = (ssize_t)sizeof deleted - 1;
+
+	return n > tail && memcmp(path + n - tail, deleted, (size_t)tail) == 0;
+}
+
 static void reload_or_stay(struct master *m)
 {
 	struct err e = ERR_INIT;
@@ -247,6 +257,8 @@ static void reload_or_stay(struct master *m)
 		log_error("%s; the old configuration stays", e.text);
 	} else {
 		metric_count(METRIC_RELOADS, "done", NULL, NULL);
+		if (replaced())
+			log_info("the new programs are in use, but master is still the old one: stop and start when it suits");
 	}
 	notify_state("READY=1");
 }
