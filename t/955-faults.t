@@ -1,9 +1,9 @@
 #!/usr/bin/perl
 # t/955-faults.t - a disk that fails: errors of fsync, of writing, of opening and of renaming, put into the running daemons by strace, and a damaged
-# queue file. Nothing is acknowledged that is not on disk, nothing acknowledged is lost, and when the trouble is over mail flows again.
+# queue file; a clock that is set. Nothing is acknowledged that is not on disk, nothing acknowledged is lost, and when the trouble is over mail flows again.
 use strict;
 use warnings;
-use Gatepost::Process qw(spawn wait_for);
+use Gatepost::Process qw(slurp spawn spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Test::More;
@@ -102,4 +102,65 @@ subtest 'a damaged file' => sub {
 };
 
 $mta->stop;
+
+# The wall clock of the daemons is ours, and so many seconds ahead as a file says. 
+my $shift = $mta->dir . '/shift';
+spew($shift, pack 'q', 0);
+
+# In place: it is mapped.
+sub set_clock {
+    open my $f, '+<:raw', $shift or die "$shift: $!";
+    syswrite $f, pack 'q', $_[0];
+}
+spew("$shift.c", <<"END");
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <time.h>
+static const volatile long long *ahead;
+__attribute__((constructor)) static void start(void)
+{
+	ahead = mmap(0, sizeof *ahead, PROT_READ, MAP_SHARED, open("$shift", O_RDONLY | O_CLOEXEC), 0);
+}
+int clock_gettime(clockid_t which, struct timespec *t)
+{
+	int r = ((int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime"))(which, t);
+	if (r == 0 && which == CLOCK_REALTIME && ahead != MAP_FAILED)
+		t->tv_sec += *ahead;
+	return r;
+}
+time_t time(time_t *t)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME, &now);
+	return t ? (*t = now.tv_sec) : now.tv_sec;
+}
+END
+system('cc', '-D_GNU_SOURCE', '-shared', '-fPIC', '-o', "$shift.so", "$shift.c") == 0 or die 'no preload';
+
+subtest 'the clock is set' => sub {
+    my $late = Gatepost::Sink->new(rcpt => { 'bob@late.test' => '451 4.3.0 later' });
+    my $m = Gatepost::Test->new(sink => $sink->port, main_cf => { import_environment => "LD_PRELOAD=$shift.so", maximal_queue_lifetime => '2h',
+        transport_maps => 'inline:{ late.test=smtp:[127.0.0.1]:' . $late->port . ' }', relay_domains => 'relay.test, late.test' })->start;
+    my $tries = sub { my $n = () = $late->heard =~ /RCPT TO/g; return $n };
+    like $m->smtp->mail('ann@a.test', 'bob@late.test', "Subject: waits\n\ntext\n"), qr/^250/, 'one that has to wait';
+    ok wait_for(sub { $tries->() > 0 }), 'is tried';
+    my @names;
+    for my $step (3600, 0, -3600, 0, 86_400, 0, -86_400, 0) {
+        my $name = 'clock-' . @names;
+        my $c = $m->smtp;
+        $c->say($_) for 'MAIL FROM:<ann@a.test>', 'RCPT TO:<bob@relay.test>', 'DATA';
+        my $before = $tries->();
+        set_clock($step);
+        like $c->send_raw("Subject: $name-open\r\n\r\ntext\r\n.\r\n")->reply, qr/^250/, "the clock is $step seconds ahead: the open session goes on";
+        like $m->smtp->mail('ann@a.test', 'bob@relay.test', "Subject: $name\n\ntext\n"), qr/^250/, 'mail is taken';
+        ok wait_for(sub { $tries->() > $before }, 15), 'what waits is tried again';
+        push @names, "$name-open", $name;
+    }
+    ok $sink->wait_message(qr/^Subject: $_\r?$/m), "$_ is delivered" for @names;
+    ok wait_for(sub { $m->queued == 1 }), 'the one that waits is left' or diag join ' ', $m->queued;
+    unlike $m->log, qr/status=(?:expired|bounced)/, 'and not too old';
+    $m->stop;
+};
+
 done_testing;

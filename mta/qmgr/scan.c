@@ -18,6 +18,7 @@
 #define SWEEP_MS 60000
 #define LEAST_WAIT_MS 500 /* between two looks */
 #define MOVE_MS 1000 /* between looks for messages that take long */
+#define AHEAD_S 60 /* what is due later than we put things off, and this, was put off before the clock was set back */
 #define FOUND_MAX 1000000 /* names held in memory at once */
 
 struct found {
@@ -27,7 +28,7 @@ struct found {
 
 struct find { /* one offloaded look into a directory */
 	const char *queue; /* "incoming", "active", or NULL: deferred */
-	int64_t now_s, flush_us;
+	int64_t now_s, latest_s, flush_us;
 	struct found *found;
 	size_t count, cap;
 	char (*buckets)[9];
@@ -78,6 +79,11 @@ static int visit_plain(void *ctx, const char *path, const char *id)
 	return 0;
 }
 
+static bool is_due(const struct find *f, int64_t due_s)
+{
+	return due_s <= f->now_s || due_s > f->latest_s;
+}
+
 /* Due is what its time stamp says; a flush takes everything that has not been put back since. */
 static int visit_deferred(void *ctx, const char *path, const char *id)
 {
@@ -88,7 +94,7 @@ static int visit_deferred(void *ctx, const char *path, const char *id)
 		return 1;
 	if (lstat(path, &st) < 0)
 		return 0;
-	if (st.st_mtime <= f->now_s || (int64_t)st.st_ctim.tv_sec * 1000000 + st.st_ctim.tv_nsec / 1000 < f->flush_us)
+	if (is_due(f, st.st_mtime) || (int64_t)st.st_ctim.tv_sec * 1000000 + st.st_ctim.tv_nsec / 1000 < f->flush_us)
 		add_found(f, id);
 	else
 		note_due(f, st.st_mtime);
@@ -102,7 +108,7 @@ static int visit_bucket(void *ctx, const char *path, const char *name)
 	size_t before = f->count;
 	int r;
 
-	if (due_s - QUEUE_BUCKET_S > f->now_s && f->flush_us == 0) {
+	if (!is_due(f, due_s - QUEUE_BUCKET_S) && due_s <= f->latest_s && f->flush_us == 0) {
 		note_due(f, due_s - QUEUE_BUCKET_S);
 		return 0;
 	}
@@ -130,6 +136,7 @@ static void find_run(void *arg)
 static void find_files(struct find *f)
 {
 	f->now_s = clock_wall_us() / 1000000;
+	f->latest_s = f->now_s + qmgr.set.max_backoff_ms / 1000 + AHEAD_S;
 	offload(find_run, f);
 	if (f->e.kind != ERR_NONE)
 		log_warn("%s", f->e.text);
