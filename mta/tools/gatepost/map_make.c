@@ -271,6 +271,8 @@ static int make(struct making *m)
 
 	if (f == NULL || fstat(fileno(f), &st) < 0) {
 		tool_complain("open %s: %s", m->source, strerror(errno));
+		if (f != NULL && f != stdin)
+			(void)fclose(f);
 		return EX_NOINPUT;
 	}
 	if (!S_ISREG(st.st_mode)) /* a pipe's owner says nothing about the file */
