@@ -88,9 +88,14 @@ static int regexp_open(struct table *t, struct str name, struct err *e)
 
 static enum table_answer regexp_lookup(struct table *t, struct str key, struct buf *value, struct err *e)
 {
-	enum table_answer answer = rules_lookup(source_use(t->state), key, value, e);
+	struct buf text = { 0 };
+	enum table_answer answer;
 
+	buf_add(&text, key);
+	(void)buf_z(&text); /* regexec() honours REG_STARTEND, but those who watch it read up to a NUL */
+	answer = rules_lookup(source_use(t->state), buf_str(&text), value, e);
 	source_release(t->state);
+	buf_done(&text);
 	return answer;
 }
 
