@@ -41,4 +41,32 @@ is dialogue("MAIL FROM:<a\@b>\r\nEHLO x\r\nRCPT TO:<a\@b>\r\nDATA\r\nMAIL FROM:<
 ok $mta->wait_empty, 'all is sent';
 is scalar(grep { $_->{content} =~ /smuggle|hidden|cut/ } $sink->messages), 0, 'and nothing else';
 $mta->stop;
+
+# ---- sendmail's parameters ----
+my $me = getpwuid $>;
+my $other = Gatepost::Test->new(sink => $sink->port, main_cf => {
+    content_filter => 'smtp:', default_filter_nexthop => '[127.0.0.1]:' . $sink->port, info_log_address_format => 'internal', recipient_delimiter => '+',
+    sendmail_fix_line_endings => 'strict', local_login_sender_maps => "inline:{ { $me = me\@ext.test, \@own.test <> } }",
+})->start;
+
+sub send_as {
+    my ($input, @arguments) = @_;
+    spew($other->dir . '/input', $input);
+    my $text = `'$sendmail' -C '@{[ $other->dir ]}/conf' @arguments <'@{[ $other->dir ]}/input' 2>&1`;
+    return ($? >> 8) . " $text";
+}
+
+is send_as("Subject: from $_\n\nx\n", "-f '$_' r\@far.test"), '0 ', "as $_" for qw(me@ext.test me+x@EXT.test any@own.test <>);
+like send_as("Subject: forged\n\nx\n", "-f '$_' r\@far.test"), qr/^77 sendmail: fatal: User $me\(\d+\) is not allowed to send mail as </, "not as $_" for qw(you@ext.test own.test x@sub.own.test);
+like send_as("Subject: forged\n\nx\n", 'r@far.test'), qr/^77 /, 'nor by the login name, which is not listed';
+spew($other->dir . '/input', "EHLO a\r\nMAIL FROM:<you\@ext.test>\r\nMAIL FROM:<me\@ext.test>\r\n");
+like `'$sendmail' -C '@{[ $other->dir ]}/conf' -bs <'@{[ $other->dir ]}/input' 2>&1`, qr/^553 5\.7\.1 .*\r\n250 2\.1\.0/m, '-bs neither';
+is send_as("Subject: mixed\n\na\r\nb\n", '-f me@ext.test', q{'"a b"@far.test'}), '0 ', 'mixed line ends, LF first';
+like $sink->wait_message(qr/Subject: mixed/)->{content}, qr/^a \r\nb\r\n/m, '... the CR is no part of the line end';
+is send_as("Subject: dos\r\n\r\na\r\nb\n", '-f me@ext.test r@far.test'), '0 ', 'mixed line ends, CRLF first';
+like $sink->wait_message(qr/Subject: dos/)->{content}, qr/^a\r\nb\r\n/m, '... it is';
+ok $other->wait_empty, 'all went to the filter without a next hop of its own';
+ok $other->log_has(qr/to=<a b\@far\.test>, relay=/), 'addresses in the log as they are';
+is scalar(grep { $_->{content} =~ /forged/ } $sink->messages), 0, 'nothing forged';
+$other->stop;
 done_testing;

@@ -112,6 +112,23 @@ struct str addr_quote(struct arena *a, struct str address)
 	return str_n(p, n + tail.n);
 }
 
+static bool log_internal;
+
+void addr_log_internal(bool internal)
+{
+	log_internal = internal;
+}
+
+struct str addr_log(struct arena *a, struct str address)
+{
+	return log_internal ? address : addr_quote(a, address);
+}
+
+struct str addr_log_original(struct arena *a, struct str address)
+{
+	return log_internal ? address : addr_quote_original(a, address);
+}
+
 struct str addr_quote_original(struct arena *a, struct str address)
 {
 	ptrdiff_t colon = str_chr(address, ':');

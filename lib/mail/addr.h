@@ -35,6 +35,10 @@ struct str addr_unquote(struct arena *a, struct str address);
 struct str addr_quote(struct arena *a, struct str address);
 /* The same for an original recipient, which may have a source route: "@hop,@hop:local@domain". For ORCPT, logs and notifications only. */
 struct str addr_quote_original(struct arena *a, struct str address);
+/* The forms for log lines: quoted, or as they are (info_log_address_format = internal). */
+void addr_log_internal(bool internal); /* once, at the start */
+struct str addr_log(struct arena *a, struct str address);
+struct str addr_log_original(struct arena *a, struct str address);
 bool addr_domain_valid(struct str domain); /* hostname syntax or address literal; labels <= 63, total <= 255 */
 bool addr_domain_valid_utf8(struct str domain); /* the same, U-labels allowed (RFC 6531) */
 bool addr_hostname_valid(struct str name); /* LDH labels (and '_'), no literal */

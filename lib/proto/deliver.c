@@ -187,12 +187,12 @@ void deliver_log(const struct deliver_request *r, size_t rcpt, const struct deli
 {
 	struct arena *a = arena_new("delivery log line");
 	const struct queue_rcpt *to = &r->m.rcpts[rcpt];
-	struct str addr = addr_quote(a, to->addr);
+	struct str addr = addr_log(a, to->addr);
 	struct buf b = { 0 };
 
 	buf_addf(&b, "%s: to=<%.*s>, ", r->m.id, STRF(addr));
 	if (to->orig.n > 0 && !str_eqi(to->orig, to->addr)) {
-		addr = addr_quote_original(a, to->orig);
+		addr = addr_log_original(a, to->orig);
 		buf_addf(&b, "orig_to=<%.*s>, ", STRF(addr));
 	}
 	buf_addf(&b, "relay=%.*s, ", STRF(res->relay));

@@ -239,6 +239,7 @@ static void read_conf(const struct service_options *o, const char *ident)
 		&e); /* warnings were master's, once */
 	if (self.conf != NULL) {
 		addr_set_owner_request_special(conf_bool(self.conf, "owner_request_special"));
+		addr_log_internal(strcmp(conf_str(self.conf, "info_log_address_format"), "internal") == 0);
 		return;
 	}
 	if (!o->thorough)

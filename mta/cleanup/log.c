@@ -18,7 +18,7 @@ void log_client(const struct mail *x, struct buf *out)
 
 static void add_address(const struct mail *x, const char *name, struct str address, struct buf *out)
 {
-	struct str quoted = addr_quote(x->life, address);
+	struct str quoted = addr_log(x->life, address);
 
 	buf_addz(out, name);
 	buf_addz(out, "=<");

@@ -66,7 +66,7 @@ static struct message *message_new(struct arena *a, const struct queue_message *
 
 static void begin(struct message *m)
 {
-	struct str sender = addr_quote(m->life, m->m.sender);
+	struct str sender = addr_log(m->life, m->m.sender);
 
 	log_info("%s: from=<%.*s>, size=%llu, nrcpt=%zu (queue active)", m->m.id, STRF(sender),
 		(unsigned long long)(m->m.header_size + m->m.body_size), m->unsettled);

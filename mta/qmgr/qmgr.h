@@ -33,7 +33,7 @@ struct settings { /* main.cf, read once */
 	int64_t clog_ms; /* between warnings; 0: none */
 	bool soft_bounce, confirm_cleared, verp_bounces, feedback_debug;
 	struct matchlist *flush_domains; /* NULL: none */
-	const char *defer_transports, *recipient_delimiter, *double_bounce;
+	const char *defer_transports, *recipient_delimiter, *double_bounce, *filter_nexthop;
 };
 
 enum fate { /* of a recipient in this round */

@@ -51,12 +51,14 @@ void recipient_defer(struct message *m, size_t rcpt, struct code code, struct st
 
 /* ---- resolving ---- */
 
-/* content_filter=transport:nexthop; without a nexthop it is the recipient's domain. */
+/* content_filter=transport:nexthop; without a nexthop it is default_filter_nexthop, or else the recipient's domain. */
 static void route_to_filter(struct message *m, size_t i, struct route *route)
 {
 	struct str rest = m->m.filter;
 
 	route->transport = str_cut(&rest, ':');
+	if (rest.n == 0)
+		rest = str_z(qmgr.set.filter_nexthop);
 	route->nexthop = rest.n > 0 ? rest : addr_split(m->m.rcpts[i].addr).domain;
 }
 

@@ -187,7 +187,7 @@ static bool forced_to_expire(const struct message *m)
 
 static void expire(struct message *m)
 {
-	struct str sender = addr_quote(m->life, m->m.sender);
+	struct str sender = addr_log(m->life, m->m.sender);
 	bool forced;
 
 	if (count_which(m, is_deferred) == 0)

@@ -42,6 +42,7 @@ void settings_read(const struct conf *c)
 	s->soft_bounce = conf_bool(c, "soft_bounce");
 	s->defer_transports = conf_str(c, "defer_transports");
 	s->recipient_delimiter = conf_str(c, "recipient_delimiter");
+	s->filter_nexthop = conf_str(c, "default_filter_nexthop");
 	s->double_bounce = conf_str(c, "double_bounce_sender");
 	if (s->max_backoff_ms < s->min_backoff_ms)
 		log_fatal("maximal_backoff_time is less than minimal_backoff_time");

@@ -119,8 +119,8 @@ int early_refuse_rcpt(struct session *s)
 	struct arena *a = session_scratch(s);
 
 	log_info("NOQUEUE: reject: RCPT from %.*s: %03d %u.%u.%u %.*s; from=<%.*s>, to=<%.*s>, proto=%s, helo=<%.*s>", STRF(client_text(s, a)),
-		r->code.smtp, (unsigned)r->code.c, (unsigned)r->code.s, (unsigned)r->code.d, STRF(r->text), STRF(addr_quote(a, s->t.sender)),
-		STRF(addr_quote(a, s->t.rcpt_now)), session_protocol(s), STRF(s->helo));
+		r->code.smtp, (unsigned)r->code.c, (unsigned)r->code.s, (unsigned)r->code.d, STRF(r->text), STRF(addr_log(a, s->t.sender)),
+		STRF(addr_log(a, s->t.rcpt_now)), session_protocol(s), STRF(s->helo));
 	return session_reply_with(s, r);
 }
 

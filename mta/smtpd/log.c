@@ -30,7 +30,7 @@ const char *session_protocol(const struct session *s)
 static void add_address(struct buf *b, const char *label, struct arena *a, struct str internal)
 {
 	buf_addf(b, " %s=<", label);
-	buf_add(b, internal.n ? addr_quote(a, internal) : STR_NONE);
+	buf_add(b, internal.n ? addr_log(a, internal) : STR_NONE);
 	buf_addc(b, '>');
 }
 

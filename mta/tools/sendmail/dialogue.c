@@ -13,6 +13,7 @@
 
 struct dialogue {
 	struct request *request;
+	const struct conf *conf;
 	struct arena *mail; /* of one transaction */
 	const char *hostname;
 	uint64_t size_max;
@@ -96,7 +97,7 @@ static const char *take_path(struct dialogue *d, struct str args, const char *ke
 static void do_mail(struct dialogue *d, struct str args)
 {
 	struct smtp_path path;
-	struct str sender;
+	struct str sender = STR_NONE;
 	const char *wrong;
 
 	if (d->have_sender) {
@@ -110,6 +111,8 @@ static void do_mail(struct dialogue *d, struct str args)
 		else if (!str_eqiz(path.params[i].name, "SIZE"))
 			wrong = "555 5.5.4 Unsupported option";
 	}
+	if (wrong == NULL && !sender_permitted(d->conf, d->request, sender))
+		wrong = "553 5.7.1 Sender address rejected: not yours";
 	d->have_sender = wrong == NULL;
 	d->request->sender = sender.n > 0 ? arena_z(d->mail, sender) : "<>";
 	say(wrong != NULL ? wrong : "250 2.1.0 Ok");
@@ -241,7 +244,7 @@ static void obey(struct dialogue *d, struct str line)
 
 void run_dialogue(struct request *r, const struct conf *c, uint64_t size_max)
 {
-	struct dialogue d = { .request = r, .hostname = conf_str(c, "myhostname"), .size_max = size_max };
+	struct dialogue d = { .request = r, .conf = c, .hostname = conf_str(c, "myhostname"), .size_max = size_max };
 	struct str line;
 
 	forget(&d);

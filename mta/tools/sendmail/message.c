@@ -13,13 +13,25 @@
 
 /* ---- reading ---- */
 
-static struct str without_line_end(struct str line)
+static bool ends_in_crlf(struct str line)
+{
+	return line.n > 1 && line.p[line.n - 2] == '\r' && line.p[line.n - 1] == '\n';
+}
+
+/* take_cr: a CR in front of the line feed, or of the end of input, belongs to it. */
+static struct str without_line_end(struct str line, bool take_cr)
 {
 	if (line.n > 0 && line.p[line.n - 1] == '\n')
 		line.n--;
-	if (line.n > 0 && line.p[line.n - 1] == '\r')
+	if (take_cr && line.n > 0 && line.p[line.n - 1] == '\r')
 		line.n--;
 	return line;
+}
+
+/* sendmail_fix_line_endings, told the first line */
+static bool fix_line_ends(const struct request *r, struct str first)
+{
+	return strcmp(r->line_ends, "always") == 0 || (strcmp(r->line_ends, "strict") == 0 && ends_in_crlf(first));
 }
 
 /* A bare CR becomes a blank: a host further on might take it for a line end. */
@@ -42,10 +54,16 @@ static void read_lines(struct buf *out, const struct request *r, uint64_t max)
 {
 	char *line = NULL;
 	size_t size = 0;
+	bool first = true, fix = false;
 	ssize_t n;
 
 	while ((n = getline(&line, &size, stdin)) > 0) {
-		struct str s = without_line_end(str_n(line, (size_t)n));
+		struct str s = str_n(line, (size_t)n);
+
+		if (first)
+			fix = fix_line_ends(r, s);
+		first = false;
+		s = without_line_end(s, fix);
 
 		if (!r->dot_is_text && str_eqz(s, "."))
 			break;

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-#include "lib/table/table.h"
-
 void fatal(int status, const char *fmt, ...)
 {
 	struct buf raw = { 0 }, safe = { 0 };
@@ -33,13 +31,15 @@ void give_up_group(void)
 		fatal(EX_OSERR, "cannot give up group rights: %s", strerror(errno));
 }
 
-static const char *login_name(struct arena *a)
+static void find_login(struct request *r, struct arena *a)
 {
 	const struct passwd *pw = getpwuid(getuid());
 
+	r->has_login = pw != NULL;
 	if (pw != NULL)
-		return arena_z(a, str_z(pw->pw_name));
-	return arena_printf(a, "unknown.%lu", (unsigned long)getuid()).p; /* no entry: still somebody */
+		r->login = arena_z(a, str_z(pw->pw_name));
+	else
+		r->login = arena_printf(a, "unknown.%lu", (unsigned long)getuid()).p; /* no entry: still somebody */
 }
 
 /* Every program's standard descriptors exist, so that no file we open becomes one of them by accident. */
@@ -57,22 +57,6 @@ static void report(void *ctx, bool fatal_one, const char *text)
 	(void)ctx; /* warnings are for the operator, who has gatepost check */
 	if (fatal_one)
 		fprintf(stderr, "sendmail: %s\n", text);
-}
-
-static void check_permission(const struct conf *c, const char *name)
-{
-	struct err e = ERR_INIT;
-	struct matchlist *m = matchlist_open(conf_str(c, "authorized_submit_users"), MATCH_HOST | MATCH_WHOLE, conf_dir(c), &e);
-	enum table_answer answer;
-
-	if (m == NULL)
-		fatal(EX_TEMPFAIL, "%s", e.text);
-	answer = matchlist_host(m, str_z(name), &e);
-	if (answer == TABLE_FAILED)
-		fatal(EX_TEMPFAIL, "%s", e.text);
-	if (answer == TABLE_MISSING && getuid() != 0)
-		fatal(EX_NOPERM, "User %s(%lu) is not allowed to submit mail", name, (unsigned long)getuid());
-	matchlist_close(m);
 }
 
 static void choose_delimiters(struct request *r, const struct conf *c)
@@ -103,6 +87,8 @@ static void send_mail(struct request *r, const struct conf *c, struct arena *a)
 		run_dialogue(r, c, message_max((uint64_t)conf_size(c, "message_size_limit")));
 		return;
 	}
+	if (!sender_permitted(c, r, request_sender(r)))
+		fatal(EX_NOPERM, "User %s(%lu) is not allowed to send mail as <%s>", r->login, (unsigned long)getuid(), r->sender != NULL ? r->sender : r->login);
 	message_read(&m, r, a, (uint64_t)conf_size(c, "message_size_limit"));
 	submit(&m, r);
 	buf_done(&m.content);
@@ -141,7 +127,8 @@ int main(int argc, char **argv)
 	c = conf_load(r.conf_dir, NULL, 0, report, NULL, &e);
 	if (c == NULL)
 		return EX_CONFIG;
-	r.login = login_name(a);
+	find_login(&r, a);
+	r.line_ends = conf_str(c, "sendmail_fix_line_endings");
 	send_mail(&r, c, a);
 	conf_free(c);
 	arena_free(a);

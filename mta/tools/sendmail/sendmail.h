@@ -15,10 +15,12 @@ struct request { /* what the command line asks for */
 	const char *conf_dir;
 	bool conf_dir_given;
 	const char *login; /* the caller's name */
+	bool has_login; /* he is in the password file */
 	const char *sender; /* NULL: login */
 	const char *full_name; /* NULL: from the password file */
 	const char *flush_what; /* MODE_FLUSH_ID, MODE_FLUSH_SITE */
 	const char *refused; /* MODE_REFUSED: the option */
+	const char *line_ends; /* sendmail_fix_line_endings */
 	bool dot_is_text; /* -i: a line with only "." does not end the message */
 	bool from_header; /* -t: recipients from To, Cc and Bcc */
 	bool body_8bit; /* -B 8BITMIME */
@@ -42,6 +44,10 @@ void fatal(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 /* options.c: never returns with a request that makes no sense. */
 void options_read(struct request *r, int argc, char **argv);
 
+/* permission.c: fatal when the caller may not submit; may he as this sender (internal form; empty: null sender)? */
+void check_permission(const struct conf *c, const char *name);
+bool sender_permitted(const struct conf *c, const struct request *r, struct str sender);
+
 /* message.c: read standard input, complete the header, find the recipients. max: octets, 0: no limit. */
 uint64_t message_max(uint64_t limit); /* octets that are taken at all */
 void message_read(struct message *m, const struct request *r, struct arena *a, uint64_t max);
@@ -51,6 +57,8 @@ void message_make(struct message *m, const struct request *r, struct arena *a, s
 
 /* dialogue.c: -bs. Working directory = queue. */
 void run_dialogue(struct request *r, const struct conf *c, uint64_t size_max);
+
+struct str request_sender(const struct request *r); /* internal form; empty: null sender */
 
 /* submit.c: write it to maildrop/ of the queue (the working directory) and tell pickup. Returns when it is on disk. */
 void submit(const struct message *m, const struct request *r);

@@ -79,16 +79,22 @@ static void describe_content(struct queue_message *m, struct str content)
 	}
 }
 
+struct str request_sender(const struct request *r)
+{
+	struct str sender = str_z(r->sender != NULL ? r->sender : r->login);
+
+	if (sender.n > 1 && sender.p[0] == '<' && sender.p[sender.n - 1] == '>')
+		sender = str_sub(sender, 1, sender.n - 2);
+	return sender;
+}
+
 static void fill_envelope(struct queue_message *m, const struct message *from, const struct request *r, struct queue_rcpt *rcpts)
 {
-	const char *sender = r->sender != NULL ? r->sender : r->login;
 	bool utf8;
 
 	m->flags = QUEUE_LOCAL | (r->body_8bit ? QUEUE_BODY_8BITMIME : 0u);
 	m->arrival_us = clock_wall_us();
-	m->sender = strcmp(sender, "<>") == 0 ? STR_NONE : str_z(sender);
-	if (m->sender.n > 1 && m->sender.p[0] == '<' && m->sender.p[m->sender.n - 1] == '>')
-		m->sender = str_sub(m->sender, 1, m->sender.n - 2);
+	m->sender = request_sender(r);
 	utf8 = !utf8_ascii(m->sender);
 	m->envid = str_z(r->envid);
 	m->ret = r->ret;
