@@ -27,12 +27,12 @@ static const struct {
 	{ "logrotate does it (package)",
 		"maillog_file_compressor maillog_file_rotate_suffix" },
 	{ "not done yet",
-		"daemon_table_open_error_is_fatal default_filter_nexthop delay_logging_resolution_limit "
-		"dns_ncache_ttl_fix_enable dnssec_probe empty_address_local_login_sender_maps_lookup_key "
-		"enable_idna2003_compatibility error_notice_recipient header_address_token_limit info_log_address_format "
+		"daemon_table_open_error_is_fatal delay_logging_resolution_limit "
+		"dns_ncache_ttl_fix_enable dnssec_probe "
+		"error_notice_recipient "
 		"known_tcp_ports lmtp_address_verify_target lmtp_sasl_auth_cache_time lmtp_tls_block_early_mail_reply "
-		"lmtp_tls_connection_reuse local_login_sender_maps master_service_disable qmgr_fudge_factor "
-		"qmgr_message_recipient_minimum queue_file_attribute_count_limit sendmail_fix_line_endings "
+		"lmtp_tls_connection_reuse master_service_disable qmgr_fudge_factor "
+		"qmgr_message_recipient_minimum queue_file_attribute_count_limit "
 		"smtp_address_verify_target smtp_sasl_auth_cache_time smtp_tls_block_early_mail_reply "
 		"smtp_tls_connection_reuse smtpd_delay_open_until_valid_rcpt smtpd_dns_reply_filter "
 		"smtpd_history_flush_threshold smtputf8_autodetect_classes tcp_windowsize tls_config_file tls_config_name "
@@ -92,6 +92,8 @@ static const struct {
 		"smtpd_sasl_local_domain smtpd_sasl_mechanism_filter" },
 	{ "there is no QMQP server",
 		"qmqpd_authorized_clients qmqpd_client_port_logging qmqpd_error_delay qmqpd_timeout" },
+	{ "nothing of a field is discarded: header_size_limit bounds it", "header_address_token_limit" },
+	{ "names are converted by IDNA2008 alone, as registries do", "enable_idna2003_compatibility" },
 	{ "there is no comsat service",
 		"biff" },
 	{ "workers serve many clients and are watched by master",

@@ -88,7 +88,7 @@ static void send_mail(struct request *r, const struct conf *c, struct arena *a)
 		return;
 	}
 	if (!sender_permitted(c, r, request_sender(r)))
-		fatal(EX_NOPERM, "User %s(%lu) is not allowed to send mail as <%s>", r->login, (unsigned long)getuid(), r->sender != NULL ? r->sender : r->login);
+		fatal(EX_NOPERM, "User %s(%lu) is not allowed to send mail as <%.*s>", r->login, (unsigned long)getuid(), STRF(request_sender(r)));
 	message_read(&m, r, a, (uint64_t)conf_size(c, "message_size_limit"));
 	submit(&m, r);
 	buf_done(&m.content);
