@@ -63,7 +63,7 @@ static void index_free(void *index)
 }
 
 static const struct rule_index networks = { index_new, index_add, index_find, index_free };
-static const struct rule_engine engine = { cut_network, compile_network, parse_subject, match_network, mem_free, &networks, false };
+static const struct rule_engine engine = { cut_network, compile_network, parse_subject, match_network, mem_free, &networks };
 
 static void *cidr_parse(const char *file, struct str text, struct complaints *c)
 {

@@ -113,7 +113,7 @@ static int match(const void *compiled, struct rule_subject *s, struct err *e)
 	return 1;
 }
 
-static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL, false };
+static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL };
 
 static void *pcre_parse(const char *file, struct str text, struct complaints *c)
 {

@@ -66,7 +66,7 @@ static void release(void *compiled)
 	mem_free(compiled);
 }
 
-static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL, true };
+static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL };
 
 static void *regexp_parse(const char *file, struct str text, struct complaints *c)
 {

@@ -265,31 +265,19 @@ static int try_rule(const struct rules *r, size_t *i, struct rule_subject *s, st
 	return rule->kind == RULE_RESULT || m < 0 ? m : 0;
 }
 
-static enum table_answer find(const struct rules *r, struct rule_subject *s, struct buf *value, struct err *e)
+enum table_answer rules_lookup(const struct rules *r, struct str key, struct buf *value, struct err *e)
 {
-	if (r->engine->prepare != NULL && !r->engine->prepare(s))
+	struct rule_subject s = { .text = key };
+
+	if (r->engine->prepare != NULL && !r->engine->prepare(&s))
 		return TABLE_MISSING;
 	for (size_t i = 0; i < r->count; i++) {
-		int m = try_rule(r, &i, s, e);
+		int m = try_rule(r, &i, &s, e);
 
 		if (m < 0)
 			return TABLE_FAILED;
 		if (m == 1)
-			return write_result(r->rule[i].result, s, RULE_GROUPS_MAX, value, e) == 0 ? TABLE_FOUND : TABLE_FAILED;
+			return write_result(r->rule[i].result, &s, RULE_GROUPS_MAX, value, e) == 0 ? TABLE_FOUND : TABLE_FAILED;
 	}
 	return TABLE_MISSING;
-}
-
-enum table_answer rules_lookup(const struct rules *r, struct str key, struct buf *value, struct err *e)
-{
-	struct buf copy = { 0 };
-	enum table_answer answer;
-
-	if (r->engine->terminated) {
-		buf_add(&copy, key);
-		key = str_n(buf_z(&copy), key.n);
-	}
-	answer = find(r, &(struct rule_subject){ .text = key }, value, e);
-	buf_done(&copy);
-	return answer;
 }

@@ -27,7 +27,6 @@ struct rule_engine {
 	int (*match)(const void *compiled, struct rule_subject *s, struct err *e);
 	void (*free)(void *compiled);
 	const struct rule_index *index; /* NULL: rules are tried one by one */
-	bool terminated; /* match() wants a NUL after the subject's text */
 };
 
 /* A faster way to find the first match in a run of rules that are neither negated nor ifs. */
