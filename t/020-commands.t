@@ -96,6 +96,7 @@ subtest 'check' => sub {
     ($rc, $out, $err) = gatepost('check');
     is $rc, 78, 'three mistakes';
     like $err, qr{main\.cf:8: error: transport_maps: .*/nonexistent/transport}, 'missing table';
+    unlike $err, qr/address_verify_transport_maps/, 'told where it is set, not for each default that repeats it';
     like $err, qr{main\.cf:9: error: smtpd_relay_restrictions: open relay}, 'open relay';
     like $err, qr{main\.cf:10: error: mynetworks: non-null host address bits}, 'bad network';
     put('main.cf', $base);

@@ -8,12 +8,20 @@ static bool ends_with(const char *name, const char *suffix)
 	return str_ends(str_z(name), str_z(suffix));
 }
 
+/* A default that only repeats another parameter: that one is told of. */
+static bool repeats_another(const struct conf *c, const char *name)
+{
+	return !conf_is_set(c, name) && *conf_raw(c, name) == '$';
+}
+
 static void check_table_parameter(struct checking *k, const char *name)
 {
 	struct str rest = str_z(conf_str(k->c, name)), word;
 	struct tables ts;
 	struct err e = ERR_INIT;
 
+	if (repeats_another(k->c, name))
+		return;
 	if (tables_open(k->a, conf_str(k->c, name), k->t->conf_dir, &ts, &e) < 0)
 		found(k, true, name, "%s", e.text);
 	tables_close(&ts);
