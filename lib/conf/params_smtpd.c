@@ -148,6 +148,8 @@ const struct param params_smtpd[] = {
 	{ "smtputf8_enable", PARAM_BOOL, "${{$compatibility_level} <level {1} ? {no} : {yes}}", 0, 0, "", "Support SMTPUTF8" },
 	{ "strict_rfc821_envelopes", PARAM_BOOL, "no", 0, 0, "", "Refuse addresses in MAIL and RCPT that are not in <>" },
 	{ "strict_smtputf8", PARAM_BOOL, "no", 0, 0, "", "UTF-8 in envelopes needs SMTPUTF8" },
+	{ "trusted_hops", PARAM_STR, "", 0, 0, "",
+		"Our own relays in front of us: smtpd_end_of_data_restrictions are about the client that their Received fields name" },
 	{ "unknown_address_reject_code", PARAM_INT, "450", 400, 599, "", "Reply code of the unknown_domain restrictions" },
 	{ "unknown_address_tempfail_action", PARAM_STR, "$reject_tempfail_action", 0, 0, "", "What they do when the DNS fails" },
 	{ "unknown_client_reject_code", PARAM_INT, "450", 400, 599, "", "Reply code of reject_unknown_client_hostname" },

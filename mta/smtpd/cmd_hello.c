@@ -8,10 +8,9 @@
 
 #define HELO_MAX 512 /* octets kept */
 
-/* The name goes to logs, Received fields and policy servers: what could end a field there becomes '?'. */
-static struct str clean_name(struct session *s, struct str args)
+struct str session_clean_name(struct arena *a, struct str name)
 {
-	char *z = arena_z(s->life, str_sub(args, 0, HELO_MAX));
+	char *z = arena_z(a, str_sub(name, 0, HELO_MAX));
 
 	for (char *p = z; *p != '\0'; p++)
 		if ((unsigned char)*p < ' ' || *p == 127 || strchr(" <>()\\\";@", *p) != NULL)
@@ -24,7 +23,7 @@ static int hello(struct session *s, struct str args, bool esmtp)
 {
 	struct str old = s->helo;
 
-	s->helo = clean_name(s, args);
+	s->helo = session_clean_name(s->life, args);
 	if (!cf.delay_reject && restrict_helo(s) == CHECK_REJECT) {
 		s->helo = old;
 		return session_reply_with(s, &s->ruling);

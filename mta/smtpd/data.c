@@ -352,7 +352,7 @@ static int judge_content(struct session *s, struct content *c, struct str chunk)
 	if (c->fate == CONTENT_GOOD) {
 		session_where(s, "END-OF-MESSAGE");
 		s->t.size = c->size;
-		if (restrict_end_of_data(s) == CHECK_REJECT)
+		if (origin_restrict(s, buf_str(&c->held)) == CHECK_REJECT)
 			return session_reply_with(s, &s->ruling);
 		if (s->t.discard)
 			return queued(s, chunk);

@@ -2,6 +2,7 @@
 #ifndef GATEPOST_MTA_SMTPD_DATA_H
 #define GATEPOST_MTA_SMTPD_DATA_H
 
+#include "mta/smtpd/restrict.h"
 #include "mta/smtpd/session.h"
 
 enum content_fate { CONTENT_GOOD, CONTENT_TOO_BIG, CONTENT_LOST };
@@ -32,6 +33,9 @@ void content_add_chunk(struct session *s, struct content *c, struct str raw, boo
  * The transaction is over afterwards. Suspends. Returns what the command returns. */
 int content_finish(struct session *s, struct content *c, struct str chunk);
 
+/* origin.c: smtpd_end_of_data_restrictions about the client that trusted_hops had the message from, or about the one that is connected.
+ * Suspends. */
+enum verdict origin_restrict(struct session *s, struct str message);
 /* received.c: our Received field for this message, without the last CRLF, into out. */
 void received_print(struct session *s, struct buf *out);
 

@@ -98,16 +98,16 @@ void session_forget_helo(struct session *s)
 	memset(&s->helo_deferral, 0, sizeof s->helo_deferral);
 }
 
-void session_name_client(struct session *s)
+void session_name_client(struct session *s, struct arena *a)
 {
 	struct client *c = &s->client;
 	struct ip ip;
 
 	c->v6 = ip_parse(c->addr, &ip) && !ip.v4;
 	if (cf.port_logging)
-		c->namaddr = arena_printf(s->life, "%.*s[%.*s]:%.*s", STRF(c->name), STRF(c->addr), STRF(c->port));
+		c->namaddr = arena_printf(a, "%.*s[%.*s]:%.*s", STRF(c->name), STRF(c->addr), STRF(c->port));
 	else
-		c->namaddr = arena_printf(s->life, "%.*s[%.*s]", STRF(c->name), STRF(c->addr));
+		c->namaddr = arena_printf(a, "%.*s[%.*s]", STRF(c->name), STRF(c->addr));
 }
 
 /* Input that came too early: sets and logs the violation. */
@@ -165,7 +165,7 @@ static void meet_client(struct session *s)
 		address_text(s, &s->local, &s->server_addr, &s->server_port);
 	s->client.name = s->client.reverse = STR("unknown");
 	s->client.name_status = s->client.reverse_status = NAME_PERM;
-	session_name_client(s);
+	session_name_client(s, s->life);
 }
 
 static bool client_listed(const struct session *s, const struct matchlist *m)
@@ -539,7 +539,7 @@ static void serve_screened(struct session *s)
 
 	if (!refused) {
 		look_up_client(s);
-		session_name_client(s);
+		session_name_client(s, s->life);
 		log_info("connect from %.*s", STRF(s->client.namaddr));
 	}
 	converse(s);
@@ -553,7 +553,7 @@ static void serve_screened(struct session *s)
 
 static void serve_client(struct session *s)
 {
-	session_name_client(s);
+	session_name_client(s, s->life);
 	if (crowd_enter(s) && early_screen(s))
 		serve_screened(s);
 	crowd_leave(s);

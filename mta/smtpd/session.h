@@ -201,8 +201,10 @@ void session_forget_mail(struct session *s);
 void session_forget_helo(struct session *s);
 /* Greeting again after XCLIENT, and the first time: client restrictions, milter connect, 220 or the refusal. Suspends. */
 int session_greet(struct session *s);
-/* Fill s->client's derived texts from name, addr, port. */
-void session_name_client(struct session *s);
+/* Fill s->client's derived texts, in a, from name, addr, port. */
+void session_name_client(struct session *s, struct arena *a);
+/* A name that a stranger gave, for logs, Received fields and policy servers: what could end a field there becomes '?'. */
+struct str session_clean_name(struct arena *a, struct str name);
 /* Deadline of the next wait for input or output. */
 int64_t session_deadline(struct session *s);
 struct arena *session_scratch(struct session *s);

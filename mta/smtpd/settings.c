@@ -137,6 +137,7 @@ static void open_lists(const struct conf *c)
 	open_list(c, "smtpd_sasl_exceptions_networks", MATCH_ADDR, &cf.sasl_exceptions);
 	open_list(c, "fast_flush_domains",
 		MATCH_HOST | (conf_list_has(c, "parent_domain_matches_subdomains", "fast_flush_domains") ? MATCH_PARENT : 0u), &cf.flush_domains);
+	open_list(c, "trusted_hops", MATCH_ADDR, &cf.trusted_hops);
 	open_list(c, "permit_mx_backup_networks", MATCH_ADDR, &cf.backup_networks);
 	cf.backup_networks_set = *conf_str(c, "permit_mx_backup_networks") != '\0';
 	open_own_addresses(c);

@@ -64,7 +64,7 @@ struct settings {
 	unsigned override;
 	unsigned ehlo_discard;
 
-	struct matchlist *mynetworks, *xclient_hosts, *xforward_hosts, *limit_exempt, *bare_exempt, *verp_clients, *flush_domains;
+	struct matchlist *mynetworks, *trusted_hops, *xclient_hosts, *xforward_hosts, *limit_exempt, *bare_exempt, *verp_clients, *flush_domains;
 	const char *verp_delimiters, *verp_filter;
 	struct matchlist *backup_networks; /* permit_mx_backup_networks; backup_networks_set: there are some */
 	bool backup_networks_set;

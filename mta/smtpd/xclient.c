@@ -239,7 +239,7 @@ static int become(struct session *s, const struct new_client *n)
 	s->sasl_user = n->login;
 	s->sasl_method = n->login.n > 0 ? STR("XCLIENT") : STR_NONE;
 	memset(&s->client_deferral, 0, sizeof s->client_deferral);
-	session_name_client(s);
+	session_name_client(s, s->life);
 	return session_greet(s);
 }
 
