@@ -118,6 +118,7 @@ subtest 'DNS lists' => sub {
     logged(22, 'PASS NEW CLIENT');
     is client('enforce', 22)->greeting, "220 $banner", 'which counts for all checks';
     is client('quick', 23)->greeting, "220 $banner", 'an address outside of 127/8 is no listing';
+    ok $mta->log_has(qr/warning: DNS list secret\.one\.test answers 192\.0\.2\.1, which is outside 127\.0\.0\.0\/8/), 'which is told';
 };
 
 subtest 'the backup MX' => sub {

@@ -115,12 +115,25 @@ static bool wanted(const struct early_site *site, const struct dns_record *r)
 	return r->data.n == 4 && (site->filter.filtered || b[0] == 127) && dnsbl_counts(&site->filter, b);
 }
 
+/* Once a minute, like silence. */
+static void tell_no_list(const struct question *q, const unsigned char *b)
+{
+	static int64_t warn_at;
+
+	if (clock_mono_ms() < warn_at)
+		return;
+	warn_at = deadline_in(WARN_MS);
+	log_warn("DNS list %.*s answers %u.%u.%u.%u, which is outside 127.0.0.0/8: is it still a list?", STRF(q->domain), b[0], b[1], b[2], b[3]);
+}
+
 /* As Postfix's dnsblog says it. */
 static void log_listings(const struct asking *all, const struct question *q)
 {
 	for (size_t i = 0; i < q->answer.count; i++) {
 		const unsigned char *b = (const unsigned char *)q->answer.records[i].data.p;
 
+		if (q->answer.records[i].data.n == 4 && b[0] != 127)
+			tell_no_list(q, b);
 		if (q->answer.records[i].data.n == 4)
 			log_info("addr %.*s listed by domain %.*s as %u.%u.%u.%u", STRF(all->addr), STRF(q->domain), b[0], b[1], b[2], b[3]);
 	}
