@@ -133,7 +133,8 @@ static bool acceptable(const struct mbox *m, int fd, struct stat *st, struct rep
 	else if (!S_ISREG(st->st_mode) && !(m->flags & MBOX_ANY_FILE))
 		report_set(out, ERR_PERM, CODE(0, 5, 2, 0), "cannot update %s. destination %s is not a regular file", m->what, m->path);
 	else if (S_ISREG(st->st_mode) && st->st_nlink != 1)
-		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot update %s. destination %s has %lu hard links", m->what, m->path, (unsigned long)st->st_nlink);
+		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot update %s. destination %s has %lu hard links", m->what, m->path,
+			(unsigned long)st->st_nlink);
 	else if (S_ISREG(st->st_mode) && (m->flags & MBOX_OWNER) && st->st_uid != geteuid())
 		report_set(out, ERR_TEMP, CODE(0, 4, 2, 0), "cannot update %s. destination %s is not owned by recipient", m->what, m->path);
 	else

@@ -150,7 +150,7 @@ static void use_alias(struct job *j, const struct origin *o, struct str ext, str
 	}
 }
 
-/* One key; ext is the part of the name that it leaves out. An alias within its own expansion names the user; around a corner it is a loop. */
+/* One key; ext is the part of the name that it leaves out. An alias in its own expansion names the user; around a corner it is a loop. */
 static bool try_alias(struct job *j, const struct origin *o, struct str key, struct str ext)
 {
 	struct buf value = { 0 };
