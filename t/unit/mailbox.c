@@ -64,8 +64,10 @@ static void mbox(void)
 	is_file("box", ONE ONE, "two messages");
 	ok(!fs_exists(path("box.lock")), "lock removed");
 	is_int(symlink("box", path("link")), 0, "link made");
+	is_int(chmod(dir, 01777), 0, "where anybody might have made it");
 	r = deliver_mbox("link", flags);
 	is_int(r.kind, ERR_TEMP, "a symbolic link is not followed");
+	is_int(chmod(dir, 0700), 0, "ours alone again");
 	buf_done(&r.text);
 	is_int(mkdir(path("folder"), 0700), 0, "directory made");
 	r = deliver_mbox("folder", flags);
