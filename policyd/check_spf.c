@@ -25,7 +25,8 @@ static struct str cache_key(struct request *r, struct str sender)
 	struct str domain = request_domain(sender), local = str_sub(sender, 0, sender.n - domain.n);
 	struct str lower = arena_lower(r->life, domain), helo = arena_lower(r->life, r->helo);
 
-	return arena_printf(r->life, "spf:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(lower), STRF(helo));
+	/* The number changes with what is kept: gateways of two releases may share one Redis. */
+	return arena_printf(r->life, "spf2:%.*s:%.*s%.*s:%.*s", STRF(r->client_address), STRF(local), STRF(lower), STRF(helo));
 }
 
 /* Cached form: result, domain, mechanism, records, explanation, one a line. */
