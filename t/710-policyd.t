@@ -153,7 +153,7 @@ subtest 'SPF' => sub {
     my $first  = $ask->ask(restrictions => 'check_spf', instance => 'same');
     my $second = $ask->ask(restrictions => 'check_spf', instance => 'same', recipient => 'bob@ours.test');
     ok exists $first->{header} && !exists $second->{header}, 'one header for a message, however many recipients';
-    is $redis->command('EXISTS', 'gp:spf:192.0.2.10:joe@good.test:mail.helo.test'), 1, 'the verdict is in Redis';
+    is $redis->command('EXISTS', 'gp:spf2:192.0.2.10:joe@good.test:mail.helo.test'), 1, 'the verdict is in Redis';
 };
 
 subtest 'greylist' => sub {
