@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use Gatepost::Process qw(free_port);
 use Gatepost::Test;
+use IO::Select;
 use Test::More;
 
 my $port = free_port();
@@ -45,6 +46,22 @@ subtest 'room again' => sub {
     ok $mta->log_has(qr/disconnect from unknown\[127\.0\.0\.[2-9]\]/, times => 10), 'all are gone';
     @greedy = map { client('127.0.0.2') } 1 .. 6;
     is scalar(grep { $_->greeting =~ /^220/ } @greedy), 6, 'every place was given back';
+};
+
+subtest 'in the middle of a message' => sub {
+    for (@greedy) {
+        $_->say('HELO there');
+        $_->say('MAIL FROM:<ann@a.test>');
+        $_->say('RCPT TO:<bob@relay.test>');
+        like $_->say('DATA'), qr/^354/, 'begun';
+    }
+    like client('127.0.0.3')->greeting, qr/^220/, 'somebody else gets in';
+    ok $mta->log_has(qr/ended to make room after DATA .*from unknown\[127\.0\.0\.2\]/), 'in place of one of them';
+    my ($told) = IO::Select->new(map { $_->{sock} } @greedy)->can_read(20);
+    is join('|', map { $_->line } grep { $_->{sock} == $told } @greedy), '421 4.3.2 mx.gate.test Error: too busy for a silent client', 'which is told';
+    undef @greedy;
+    ok $mta->log_has(qr/disconnect from unknown\[127\.0\.0\.[2-9]\]/, times => 17), 'all are gone';
+    @greedy = map { client('127.0.0.2') } 1 .. 6;
 };
 
 $mta->stop;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/mail/addr.h"
+#include "lib/mail/header.h"
 
 /* Blanks, folds and nested comments off the front (CFWS, RFC 5322 section 3.2.2). */
 static struct str skip_cfws(struct str s)
@@ -307,13 +308,6 @@ void authres_add_address(struct buf *out, struct str value)
 
 void authres_add_comment(struct buf *out, struct str text)
 {
-	size_t from;
-
-	buf_add(out, STR(" ("));
-	from = out->n;
-	buf_add_safe(out, text);
-	for (size_t i = from; i < out->n; i++)
-		if (strchr("()\\", out->p[i]) != NULL)
-			out->p[i] = '?';
-	buf_addc(out, ')');
+	buf_addc(out, ' ');
+	header_add_comment(out, text);
 }

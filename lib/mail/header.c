@@ -279,3 +279,16 @@ bool header_is_mime(struct str name)
 			return true;
 	return false;
 }
+
+void header_add_comment(struct buf *out, struct str text)
+{
+	size_t from;
+
+	buf_addc(out, '(');
+	from = out->n;
+	buf_add_safe(out, text);
+	for (size_t i = from; i < out->n; i++)
+		if (strchr("()\\", out->p[i]) != NULL)
+			out->p[i] = '?';
+	buf_addc(out, ')');
+}

@@ -49,4 +49,7 @@ struct str header_unfold(struct arena *a, struct str value);
 /* Addresses in a From/To/Cc style value, without display names and comments, internal order. Returns the count. Bounded. */
 size_t header_addresses(struct arena *a, struct str value, struct str **out);
 
+/* "(text)", RFC 5322 section 3.2.2; what could end the comment or the line becomes "?". */
+void header_add_comment(struct buf *out, struct str text);
+
 #endif

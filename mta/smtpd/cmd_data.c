@@ -37,15 +37,10 @@ static int ask_before_content(struct session *s)
 	return proxy_filter_wanted(s) ? proxy_filter_data(s) : 0;
 }
 
-/* The connection broke in the middle of content: nothing to say, nobody to say it to. */
+/* The connection broke in the middle of content. */
 static int broken(struct session *s, int rc)
 {
-	if (rc == STREAM_TIMEOUT) {
-		session_reply(s, CODE(421, 4, 4, 2), "%s Error: timeout exceeded", cf.myhostname);
-		session_log_end(s, "timeout");
-	} else {
-		session_log_end(s, "lost connection");
-	}
+	session_end_badly(s, rc);
 	s->hangup = true;
 	return -1;
 }

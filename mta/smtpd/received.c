@@ -1,6 +1,7 @@
 /* mta/smtpd/received.c - our own trace field: RFC 5321 section 4.4, "with" keywords of RFC 3848 and RFC 6531. */
 #include "lib/base/clock.h"
 #include "lib/mail/addr.h"
+#include "lib/mail/header.h"
 #include "lib/mail/date.h"
 #include "lib/net/tls.h"
 #include "mta/smtpd/data.h"
@@ -65,8 +66,10 @@ void received_print(struct session *s, struct buf *out)
 
 	buf_addf(out, "Received: from %.*s (%.*s [%s%.*s])", STRF(helo), STRF(c->name), c->v6 ? "IPv6:" : "", STRF(c->addr));
 	add_tls(s, out);
-	if (cf.sasl_header && s->sasl_user.n > 0)
-		buf_addf(out, "\r\n\t(Authenticated sender: %.*s)", STRF(s->sasl_user));
+	if (cf.sasl_header && s->sasl_user.n > 0) {
+		buf_addz(out, "\r\n\t");
+		header_add_comment(out, arena_printf(session_scratch(s), "Authenticated sender: %.*s", STRF(s->sasl_user)));
+	}
 	buf_addf(out, "\r\n\tby %s (%s) with ", cf.myhostname, cf.mail_name);
 	add_protocol(s, out);
 	buf_addf(out, " id %s", session_queue_id(s));

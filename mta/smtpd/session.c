@@ -448,8 +448,7 @@ static bool draining(struct session *s)
 	return true;
 }
 
-/* Why the session ends without QUIT: said to the client where it may still listen, and logged. */
-static void end_badly(struct session *s, int rc)
+void session_end_badly(struct session *s, int rc)
 {
 	if (s->evicted) {
 		session_reply(s, CODE(421, 4, 3, 2), "%s Error: too busy for a silent client", cf.myhostname);
@@ -487,7 +486,7 @@ static void command_loop(struct session *s)
 			continue;
 		}
 		if (rc != STREAM_OK) {
-			end_badly(s, rc);
+			session_end_badly(s, rc);
 			return;
 		}
 		if (bare && bare_newline_refused(s))

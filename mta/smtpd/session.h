@@ -219,6 +219,8 @@ void session_show_input(struct session *s, struct buf *out);
 /* log.c: "ID: verb: STAGE from NAMADDR: text; from=<> to=<> proto= helo=<>" */
 void session_log(const struct session *s, const char *verb, struct str text);
 void session_log_end(const struct session *s, const char *what); /* "lost connection", "timeout", "too many errors" */
+/* session.c: why it ends without QUIT, rc being what the stream said: told to the client where it may still listen, and logged. */
+void session_end_badly(struct session *s, int rc);
 void session_log_disconnect(const struct session *s);
 void session_log_client(const struct session *s); /* "ID: client=..." */
 void session_where(struct session *s, const char *where);

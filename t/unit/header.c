@@ -150,6 +150,7 @@ static void many_fields(struct arena *a)
 int main(void)
 {
 	struct arena *a = arena_new("test");
+	struct buf comment = { 0 };
 
 	for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
 		check_block(i);
@@ -166,6 +167,9 @@ int main(void)
 	for (size_t i = 0; i < sizeof addresses / sizeof *addresses; i++)
 		check_addresses(a, i);
 	many_fields(a);
+	header_add_comment(&comment, STR("joe (x)\\\r\nTo: y"));
+	is_str(buf_str(&comment), STR("(joe ?x????To: y)"), "nothing ends a comment early");
+	buf_done(&comment);
 	arena_free(a);
 	return done_testing();
 }
