@@ -38,3 +38,11 @@ int64_t deadline_min(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
+
+bool clock_due(int64_t *next, int64_t every_ms)
+{
+	if (clock_mono_ms() < *next)
+		return false;
+	*next = deadline_in(every_ms);
+	return true;
+}

@@ -84,11 +84,9 @@ void service_tell_full(void)
 {
 	static int64_t warn_at;
 
-	if (clock_mono_ms() < warn_at)
-		return;
-	log_warn("service \"%s\" has reached its process limit \"%u\": new clients may experience noticeable delays", service_name(),
-		acc.set.max_clients);
-	warn_at = deadline_in(WARN_MS);
+	if (clock_due(&warn_at, WARN_MS))
+		log_warn("service \"%s\" has reached its process limit \"%u\": new clients may experience noticeable delays", service_name(),
+			acc.set.max_clients);
 }
 
 static void start_session(int fd, const struct sock_addr *peer, unsigned listener)
@@ -111,10 +109,8 @@ static void rest(const char *why)
 	static int64_t warn_at;
 	struct timeval pause = { 0, REST_MS * 1000 };
 
-	if (clock_mono_ms() >= warn_at) {
+	if (clock_due(&warn_at, WARN_MS))
 		log_warn("cannot accept connections for a moment: %s", why);
-		warn_at = deadline_in(WARN_MS);
-	}
 	acc.resting = true;
 	event_add(acc.rest, &pause);
 }

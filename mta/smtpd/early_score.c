@@ -120,10 +120,9 @@ static void tell_no_list(const struct question *q, const unsigned char *b)
 {
 	static int64_t warn_at;
 
-	if (clock_mono_ms() < warn_at)
-		return;
-	warn_at = deadline_in(WARN_MS);
-	log_warn("DNS list %.*s answers %u.%u.%u.%u, which is outside 127.0.0.0/8: is it still a list?", STRF(q->domain), b[0], b[1], b[2], b[3]);
+	if (clock_due(&warn_at, WARN_MS))
+		log_warn("DNS list %.*s answers %u.%u.%u.%u, which is outside 127.0.0.0/8: is it still a list?",
+			STRF(q->domain), b[0], b[1], b[2], b[3]);
 }
 
 /* As Postfix's dnsblog says it. */
@@ -144,10 +143,8 @@ static void tell_silence(const struct question *q)
 {
 	static int64_t warn_at;
 
-	if (clock_mono_ms() < warn_at)
-		return;
-	warn_at = deadline_in(WARN_MS);
-	log_warn("DNS list %.*s: no answer about %.*s: %s", STRF(q->domain), STRF(q->all->addr), q->answer.why);
+	if (clock_due(&warn_at, WARN_MS))
+		log_warn("DNS list %.*s: no answer about %.*s: %s", STRF(q->domain), STRF(q->all->addr), q->answer.why);
 }
 
 static bool counts(const struct early_site *site, const struct dns_answer *answer)
