@@ -147,33 +147,38 @@ int fs_write_file(const char *path, struct str content, mode_t mode, struct err 
 	return result;
 }
 
-static int make_dir(const char *path, mode_t mode, struct err *e)
+/* errno in any case. */
+static int make_dir(const char *path, mode_t mode)
 {
 	struct stat st;
 
 	if (mkdir(path, mode) == 0)
 		return 0;
-	if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-		return 0;
-	return err_errno(e, errno, "cannot create directory %s", path);
+	if (errno != EEXIST || stat(path, &st) < 0)
+		return -1;
+	errno = ENOTDIR;
+	return S_ISDIR(st.st_mode) ? 0 : -1;
 }
 
+/* Up to the first that is there or can be made, then down again: what exists is mostly all but the last. */
 int fs_make_dirs(const char *path, mode_t mode, struct err *e)
 {
-	struct buf part = { 0 };
-	int result = 0;
+	struct buf b = { 0 };
+	char *p, *slash;
+	int r;
 
-	for (const char *at = path; result == 0; at++) {
-		if (*at == '/' && part.n > 0)
-			result = make_dir(buf_z(&part), mode, e);
-		if (*at == '\0')
-			break;
-		buf_addc(&part, *at);
+	buf_addz(&b, path);
+	p = (char *)(size_t)buf_z(&b);
+	while ((r = make_dir(p, mode)) < 0 && errno == ENOENT && (slash = strrchr(p, '/')) != NULL && slash > p)
+		*slash = '\0';
+	while (r == 0 && strlen(p) < b.n) {
+		p[strlen(p)] = '/';
+		r = make_dir(p, mode);
 	}
-	if (result == 0 && part.n > 0)
-		result = make_dir(buf_z(&part), mode, e);
-	buf_done(&part);
-	return result;
+	if (r < 0)
+		err_errno(e, errno, "cannot create directory %s", p);
+	buf_done(&b);
+	return r;
 }
 
 int fs_sync_dir(const char *path, struct err *e)

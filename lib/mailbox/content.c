@@ -92,17 +92,23 @@ void content_reader_begin(struct content_reader *r, const struct content *c)
 	*r = (struct content_reader){ .content = c, .copy = { c->flags, c->eol, true } };
 }
 
-/* The next piece of the file behind r->raw. Header and body are two runs of octets. */
+/* The next piece of the file behind r->raw. Header and body are two runs of octets, or one where nothing lies between them. */
 static int read_piece(struct content_reader *r, struct err *e)
 {
 	const struct content *c = r->content;
-	bool in_header = r->done < c->header_size;
-	uint64_t within = in_header ? r->done : r->done - c->header_size;
-	uint64_t left = (in_header ? c->header_size : c->body_size) - within;
-	size_t n = left < PIECE ? (size_t)left : PIECE;
-	char *room = buf_reserve(&r->raw, n);
+	uint64_t at = c->header_at + r->done, end = c->header_at + c->header_size;
+	size_t n;
+	char *room;
 
-	if (fs_pread_all(c->fd, room, n, (off_t)((in_header ? c->header_at : c->body_at) + within), e) < 0)
+	if (r->done >= c->header_size) {
+		at = c->body_at + (r->done - c->header_size);
+		end = c->body_at + c->body_size;
+	} else if (c->body_at == end) {
+		end += c->body_size;
+	}
+	n = end - at < PIECE ? (size_t)(end - at) : PIECE;
+	room = buf_reserve(&r->raw, n);
+	if (fs_pread_all(c->fd, room, n, (off_t)at, e) < 0)
 		return -1;
 	r->raw.n += n;
 	r->done += n;

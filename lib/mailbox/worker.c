@@ -26,11 +26,11 @@ struct head {
 	size_t fixed_size, count, sizes[WORKER_TEXTS_MAX];
 };
 
-static int send_task(struct stream *s, const struct worker_task *t)
+/* Behind the head: what is fixed, then each text and a NUL. */
+static void print_task(const struct worker_task *t, struct buf *out)
 {
 	const struct worker_input *in = &t->in;
 	struct head h = { 0 };
-	int64_t deadline = deadline_in(t->time_limit_ms);
 
 	h.work = t->work;
 	h.with_fd = in->fd >= 0;
@@ -38,13 +38,30 @@ static int send_task(struct stream *s, const struct worker_task *t)
 	h.count = in->count;
 	for (size_t i = 0; i < in->count; i++)
 		h.sizes[i] = in->texts[i].n;
-	stream_write(s, str_n((const char *)&h, sizeof h), deadline);
-	if (h.with_fd && stream_send_fds(s, &in->fd, 1, deadline) != STREAM_OK)
-		return -1;
-	stream_write(s, str_n(in->fixed, in->fixed_size), deadline);
-	for (size_t i = 0; i < in->count; i++)
-		stream_write(s, in->texts[i], deadline);
-	return stream_flush(s, deadline) == STREAM_OK ? 0 : -1;
+	buf_addn(out, &h, sizeof h);
+	buf_addn(out, in->fixed, in->fixed_size);
+	for (size_t i = 0; i < in->count; i++) {
+		buf_add(out, in->texts[i]);
+		buf_addc(out, '\0');
+	}
+}
+
+/* In one piece if it can be: the process wakes up once. */
+static int send_task(struct stream *s, const struct worker_task *t)
+{
+	int64_t deadline = deadline_in(t->time_limit_ms);
+	struct buf b = { 0 };
+	size_t first;
+	int r = 0;
+
+	print_task(t, &b);
+	first = b.n < STREAM_OUT_MAX ? b.n : STREAM_OUT_MAX - 1;
+	stream_write(s, str_n(b.p, first), deadline);
+	if (t->in.fd >= 0)
+		r = stream_send_fds(s, &t->in.fd, 1, deadline);
+	stream_write(s, str_skip(buf_str(&b), first), deadline);
+	buf_done(&b);
+	return r == STREAM_OK && stream_flush(s, deadline) == STREAM_OK ? 0 : -1;
 }
 
 /* ---- in the process ---- */
@@ -70,10 +87,9 @@ static bool receive_head(int fd, struct head *h, int *passed)
 	return true;
 }
 
-/* n octets and a NUL. */
 static char *receive_octets(int fd, size_t n)
 {
-	char *room = mem_alloc(n + 1), *at = room;
+	char *room = mem_alloc(n), *at = room;
 
 	while (n > 0) {
 		ssize_t got = read(fd, at, n);
@@ -85,7 +101,24 @@ static char *receive_octets(int fd, size_t n)
 		at += got;
 		n -= (size_t)got;
 	}
-	*at = '\0';
+	return room;
+}
+
+static char *receive_rest(int fd, const struct head *h, struct worker_input *in)
+{
+	size_t size = h->fixed_size;
+	char *room, *at;
+
+	for (size_t i = 0; i < h->count; i++)
+		size += h->sizes[i] + 1;
+	room = receive_octets(fd, size);
+	in->fixed = room;
+	in->fixed_size = h->fixed_size;
+	at = room + h->fixed_size;
+	for (in->count = 0; in->count < h->count; in->count++) {
+		in->texts[in->count] = str_n(at, h->sizes[in->count]);
+		at += h->sizes[in->count] + 1;
+	}
 	return room;
 }
 
@@ -94,14 +127,11 @@ static bool serve_task(int fd, const struct err *trouble)
 	struct worker_input in = { .fd = -1 };
 	struct report out = { 0 };
 	struct head h;
-	char *fixed;
+	char *room;
 
 	if (!receive_head(fd, &h, &in.fd))
 		return false;
-	in.fixed = fixed = receive_octets(fd, h.fixed_size);
-	in.fixed_size = h.fixed_size;
-	for (in.count = 0; in.count < h.count; in.count++)
-		in.texts[in.count] = (struct str){ receive_octets(fd, h.sizes[in.count]), h.sizes[in.count] }; /* to be freed, empty or not */
+	room = receive_rest(fd, &h, &in);
 	if (trouble != NULL)
 		report_set(&out, ERR_TEMP, CODE(0, 4, 3, 0), "%s", trouble->text);
 	else
@@ -109,9 +139,7 @@ static bool serve_task(int fd, const struct err *trouble)
 	if (in.fd >= 0)
 		close(in.fd);
 	report_send(fd, &out);
-	mem_free(fixed);
-	for (size_t i = 0; i < in.count; i++)
-		mem_free((void *)(uintptr_t)in.texts[i].p);
+	mem_free(room);
 	buf_done(&out.text);
 	return true;
 }
