@@ -41,7 +41,7 @@ static struct str number(const struct client *c, int64_t n)
 /* An address or network counts as its network, a domain as what SPF makes of its hosts. Empty: none given. */
 static struct str who(const struct client *c)
 {
-	struct str given = argument(c, "who"), net = net_text(c->a, given);
+	struct str given = argument(c, "who"), net = net_text(&settings, c->a, given);
 	struct ip_net parsed;
 	const char *why;
 	struct str tag;

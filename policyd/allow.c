@@ -6,7 +6,7 @@
 #include "lib/base/log.h"
 #include "policyd/checks.h"
 
-static bool listed(const struct tables *ts, struct str address)
+static bool listed(const struct request *r, const struct tables *ts, struct str address)
 {
 	struct buf value = { 0 };
 	struct str ext;
@@ -14,7 +14,7 @@ static bool listed(const struct tables *ts, struct str address)
 	enum table_answer answer = TABLE_MISSING;
 
 	if (ts->count > 0 && address.n > 0)
-		answer = tables_lookup_address(ts, address, settings.recipient_delimiter, false, &value, &ext, &e);
+		answer = tables_lookup_address(ts, address, r->settings->recipient_delimiter, false, &value, &ext, &e);
 	if (answer == TABLE_FAILED)
 		log_warn("%s", e.text);
 	buf_done(&value);
@@ -25,8 +25,8 @@ static bool client_listed(const struct request *r)
 {
 	struct err e = ERR_INIT;
 
-	return (r->client_address.n > 0 && matchlist_addr(settings.allow_clients, r->client_address, &e) == TABLE_FOUND) ||
-	       (r->client_name.n > 0 && matchlist_host(settings.allow_clients, r->client_name, &e) == TABLE_FOUND);
+	return (r->client_address.n > 0 && matchlist_addr(r->settings->allow_clients, r->client_address, &e) == TABLE_FOUND) ||
+	       (r->client_name.n > 0 && matchlist_host(r->settings->allow_clients, r->client_name, &e) == TABLE_FOUND);
 }
 
 const char *allow_reason(struct request *r)
@@ -35,9 +35,9 @@ const char *allow_reason(struct request *r)
 
 	if (client_listed(r))
 		return "policyd_allow_clients";
-	if (listed(&settings.allow_recipients, r->recipient))
+	if (listed(r, &r->settings->allow_recipients, r->recipient))
 		return "policyd_allow_recipients";
-	if (listed(&settings.allow_senders, r->sender) && spf_passes(r, &domain))
+	if (listed(r, &r->settings->allow_senders, r->sender) && spf_passes(r, &domain))
 		return "policyd_allow_senders";
 	return NULL;
 }

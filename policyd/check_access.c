@@ -85,13 +85,13 @@ void access_forbid_permit(const struct rule *rule, struct str subject, struct ve
 
 static void eval_client(const struct access *access, struct request *r, struct verdict *v)
 {
-	if (r->client_name.n == 0 || !access_lookup(access, r, access_host_keys(r->life, r->client_name, settings.parents_plain), v))
+	if (r->client_name.n == 0 || !access_lookup(access, r, access_host_keys(r->life, r->client_name, r->settings->parents_plain), v))
 		access_lookup(access, r, access_ip_keys(r->life, r->client_address), v);
 }
 
 static void eval_mail(const struct access *access, struct request *r, struct str address, struct verdict *v)
 {
-	struct str null_key = str_z(settings.null_key), quoted;
+	struct str null_key = str_z(r->settings->null_key), quoted;
 
 	if (address.n == 0) {
 		access_lookup(access, r, (struct access_keys){ &null_key, 1 }, v);
@@ -104,7 +104,7 @@ static void eval_mail(const struct access *access, struct request *r, struct str
 	quoted = addr_quote(r->life, address);
 	if (!str_eq(quoted, address) && access_lookup(access, r, (struct access_keys){ &quoted, 1 }, v))
 		return;
-	access_lookup(access, r, access_mail_keys(r->life, address, settings.recipient_delimiter, settings.parents_plain), v);
+	access_lookup(access, r, access_mail_keys(r->life, address, r->settings->recipient_delimiter, r->settings->parents_plain), v);
 }
 
 static void eval_ccert(const struct access *access, struct request *r, struct verdict *v)
@@ -124,7 +124,7 @@ static void eval_ccert(const struct access *access, struct request *r, struct ve
 static void eval_host(const struct access *access, struct request *r, struct str name, struct verdict *v)
 {
 	if (name.n > 0)
-		access_lookup(access, r, access_host_keys(r->life, name, settings.parents_plain), v);
+		access_lookup(access, r, access_host_keys(r->life, name, r->settings->parents_plain), v);
 }
 
 void access_eval(const struct rule *rule, struct request *r, struct verdict *v)

@@ -17,9 +17,9 @@ static bool recipient_exempt(const struct request *r)
 	struct err e = ERR_INIT;
 	bool found;
 
-	if (settings.greylist_exempt_recipients.count == 0)
+	if (r->settings->greylist_exempt_recipients.count == 0)
 		return false;
-	found = tables_lookup_address(&settings.greylist_exempt_recipients, r->recipient, settings.recipient_delimiter, true, &value, &ext,
+	found = tables_lookup_address(&r->settings->greylist_exempt_recipients, r->recipient, r->settings->recipient_delimiter, true, &value, &ext,
 			&e) == TABLE_FOUND;
 	buf_done(&value);
 	return found;
@@ -30,8 +30,8 @@ static bool exempt(const struct request *r)
 {
 	struct err e = ERR_INIT;
 
-	return r->sasl_username.n > 0 || matchlist_addr(settings.greylist_exempt, r->client_address, &e) == TABLE_FOUND ||
-	       (r->client_name.n > 0 && matchlist_host(settings.greylist_exempt, r->client_name, &e) == TABLE_FOUND) || recipient_exempt(r);
+	return r->sasl_username.n > 0 || matchlist_addr(r->settings->greylist_exempt, r->client_address, &e) == TABLE_FOUND ||
+	       (r->client_name.n > 0 && matchlist_host(r->settings->greylist_exempt, r->client_name, &e) == TABLE_FOUND) || recipient_exempt(r);
 }
 
 struct who {
@@ -41,16 +41,16 @@ struct who {
 
 static struct who who_comes(struct request *r)
 {
-	bool pass_is_enough = conf_bool(settings.conf, "greylist_exempt_spf_pass"),
-	     grouped = conf_bool(settings.conf, "greylist_group_by_spf");
-	bool listed = *conf_str(settings.conf, "greylist_known_domains") != '\0';
-	struct who who = { net_text(r->life, r->client_address), false };
+	bool pass_is_enough = conf_bool(r->settings->conf, "greylist_exempt_spf_pass"),
+	     grouped = conf_bool(r->settings->conf, "greylist_group_by_spf");
+	bool listed = *conf_str(r->settings->conf, "greylist_known_domains") != '\0';
+	struct who who = { net_text(r->settings, r->life, r->client_address), false };
 	struct str domain;
 	struct err e = ERR_INIT;
 
 	if ((!pass_is_enough && !grouped && !listed) || !spf_passes(r, &domain))
 		return who;
-	who.trusted = pass_is_enough || (listed && matchlist_host(settings.greylist_known_domains, domain, &e) == TABLE_FOUND);
+	who.trusted = pass_is_enough || (listed && matchlist_host(r->settings->greylist_known_domains, domain, &e) == TABLE_FOUND);
 	if (grouped) {
 		domain = store_tag(r->life, domain);
 		who.key = arena_printf(r->life, "spf=%.*s", STRF(domain));
@@ -62,11 +62,11 @@ static void delayed_header(struct request *r, int64_t seconds, struct verdict *v
 {
 	struct buf date = { 0 };
 
-	if (!conf_bool(settings.conf, "greylist_header"))
+	if (!conf_bool(r->settings->conf, "greylist_header"))
 		return;
 	date_rfc5322(&date, clock_wall_us());
 	v->header = arena_printf(
-		r->life, "X-Greylist: delayed %lld seconds by Gatepost at %s; %s", (long long)seconds, settings.myhostname, date.p);
+		r->life, "X-Greylist: delayed %lld seconds by Gatepost at %s; %s", (long long)seconds, r->settings->myhostname, date.p);
 	buf_done(&date);
 }
 
@@ -78,7 +78,7 @@ static void apply(struct request *r, const struct greylist_answer *g, struct str
 	v->result = str_z(results[g->state]);
 	v->why = arena_printf(r->life, "%.*s: %s, %lld s", STRF(who), results[g->state], (long long)g->seconds);
 	if (g->state == GREYLIST_WAIT)
-		v->action = text_action(r->life, "greylist_action", vars, 1);
+		v->action = text_action(r, "greylist_action", vars, 1);
 	else if (g->state == GREYLIST_PASSED)
 		delayed_header(r, g->seconds, v);
 }
@@ -121,10 +121,10 @@ static struct store_greylist_keys keys_of(struct request *r, struct str who)
 void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v)
 {
 	struct greylist_times t = {
-		.delay_s = conf_time_ms(settings.conf, "greylist_delay") / 1000,
-		.window_s = conf_time_ms(settings.conf, "greylist_retry_window") / 1000,
-		.lifetime_s = conf_time_ms(settings.conf, "greylist_lifetime") / 1000,
-		.auto_allow = conf_int(settings.conf, "greylist_auto_allow"),
+		.delay_s = conf_time_ms(r->settings->conf, "greylist_delay") / 1000,
+		.window_s = conf_time_ms(r->settings->conf, "greylist_retry_window") / 1000,
+		.lifetime_s = conf_time_ms(r->settings->conf, "greylist_lifetime") / 1000,
+		.auto_allow = conf_int(r->settings->conf, "greylist_auto_allow"),
 		.dry = r->dry,
 	};
 	struct greylist_answer answer = { GREYLIST_WAIT, 0 };
@@ -142,7 +142,7 @@ void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v
 		return;
 	}
 	keys = keys_of(r, who.key);
-	if (store_greylist(r->life, &keys, &t, trouble_remedy(rule->check, TROUBLE_REDIS) == REMEDY_LOCAL, &answer, &e) < 0)
+	if (store_greylist(r->life, &keys, &t, trouble_remedy(r->settings, rule->check, TROUBLE_REDIS) == REMEDY_LOCAL, &answer, &e) < 0)
 		trouble_verdict(rule, r, TROUBLE_REDIS, arena_z(r->life, str_z(e.text)), v);
 	else
 		apply(r, &answer, who.key, v);

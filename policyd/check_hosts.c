@@ -79,7 +79,7 @@ static bool lookup_host(const struct rule *rule, struct request *r, struct str h
 	struct sock_addr *addrs;
 	size_t count;
 
-	if (rule->check->variant % 4 != HOSTS_A && access_lookup(access, r, access_host_keys(r->life, host, settings.parents_plain), v))
+	if (rule->check->variant % 4 != HOSTS_A && access_lookup(access, r, access_host_keys(r->life, host, r->settings->parents_plain), v))
 		return true;
 	if (dns_addresses(r->life, host, 3, request_dns_deadline(r), &addrs, &count) == DNS_TEMPFAIL)
 		log_warn("%s: cannot look up the addresses of \"%.*s\"", rule->check->name, STRF(host));

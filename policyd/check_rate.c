@@ -46,7 +46,7 @@ static struct str client_of(struct request *r)
 
 static struct str net_of(struct request *r)
 {
-	return net_text(r->life, r->client_address);
+	return net_text(r->settings, r->life, r->client_address);
 }
 
 static struct str helo_of(struct request *r)
@@ -218,7 +218,7 @@ static void refuse(struct request *r, const struct limit *l, int64_t wait_us, st
 		{ "rate_limit", l->text },
 	};
 
-	v->action = text_action(r->life, "rate_action", vars, sizeof vars / sizeof *vars);
+	v->action = text_action(r, "rate_action", vars, sizeof vars / sizeof *vars);
 	v->result = STR("over");
 	v->why = arena_printf(r->life, "over %.*s", STRF(l->text));
 }
@@ -263,7 +263,7 @@ void rate_eval(const struct rule *rule, struct request *r, struct verdict *v)
 	const struct rate *rate = rule->state;
 	const struct limit *which[STORE_RATE_MAX];
 	struct gcra_item items[STORE_RATE_MAX];
-	bool local = trouble_remedy(rule->check, TROUBLE_REDIS) == REMEDY_LOCAL;
+	bool local = trouble_remedy(r->settings, rule->check, TROUBLE_REDIS) == REMEDY_LOCAL;
 	size_t count = 0;
 	int64_t wait_us = 0;
 	struct err e = ERR_INIT;

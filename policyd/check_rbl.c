@@ -86,17 +86,17 @@ static int find_template(struct request *r, const struct dnsbl *d, struct str *t
 	enum table_answer answer = TABLE_MISSING;
 
 	for (size_t i = 0; i < 2 && answer == TABLE_MISSING; i++)
-		answer = tables_lookup(&settings.rbl_reply_maps, keys[i], &value, e);
-	*template = answer == TABLE_FOUND ? arena_dup(r->life, buf_str(&value)) : str_z(conf_raw(settings.conf, "default_rbl_reply"));
+		answer = tables_lookup(&r->settings->rbl_reply_maps, keys[i], &value, e);
+	*template = answer == TABLE_FOUND ? arena_dup(r->life, buf_str(&value)) : str_z(conf_raw(r->settings->conf, "default_rbl_reply"));
 	buf_done(&value);
 	return answer == TABLE_FAILED ? -1 : 0;
 }
 
 /* smtpd_expansion_filter: what others wrote may bring only these characters (written out, and the blank) into a reply. */
-static struct str filtered(struct arena *a, struct str s)
+static struct str filtered(struct request *r, struct str s)
 {
-	const char *allowed = conf_raw(settings.conf, "smtpd_expansion_filter");
-	char *p = arena_z(a, s);
+	const char *allowed = conf_raw(r->settings->conf, "smtpd_expansion_filter");
+	char *p = arena_z(r->life, s);
 
 	for (size_t i = 0; i < s.n; i++)
 		if (p[i] != ' ' && (p[i] == '\0' || strchr(allowed, p[i]) == NULL))
@@ -132,26 +132,26 @@ static void listed_reply(struct request *r, const struct dnsbl *d, const struct 
 	struct str template, reply = STR_NONE;
 	struct err e = ERR_INIT;
 	struct text_var vars[] = {
-		{ "client", filtered(a, arena_printf(a, "%.*s[%.*s]", STRF(r->client_name), STRF(r->client_address))) },
-		{ "client_address", filtered(a, r->client_address) },
-		{ "client_name", filtered(a, r->client_name) },
-		{ "helo_name", filtered(a, r->helo) },
+		{ "client", filtered(r, arena_printf(a, "%.*s[%.*s]", STRF(r->client_name), STRF(r->client_address))) },
+		{ "client_address", filtered(r, r->client_address) },
+		{ "client_name", filtered(r, r->client_name) },
+		{ "helo_name", filtered(r, r->helo) },
 		{ "rbl_class", str_z(s->class) },
-		{ "rbl_code", arena_printf(a, "%d", (int)conf_int(settings.conf, "maps_rbl_reject_code")) },
-		{ "rbl_domain", filtered(a, d->domain) },
-		{ "rbl_reason", filtered(a, reason) },
-		{ "rbl_txt", filtered(a, reason) },
-		{ "rbl_what", filtered(a, s->what) },
-		{ "recipient", filtered(a, r->recipient) },
-		{ "recipient_domain", filtered(a, request_domain(r->recipient)) },
-		{ "recipient_name", filtered(a, local_part(r->recipient)) },
-		{ "reverse_client_name", filtered(a, r->reverse_client_name) },
-		{ "sender", filtered(a, r->sender.n > 0 ? r->sender : STR("<>")) },
-		{ "sender_domain", filtered(a, request_domain(r->sender)) },
-		{ "sender_name", filtered(a, local_part(r->sender)) },
+		{ "rbl_code", arena_printf(a, "%d", (int)conf_int(r->settings->conf, "maps_rbl_reject_code")) },
+		{ "rbl_domain", filtered(r, d->domain) },
+		{ "rbl_reason", filtered(r, reason) },
+		{ "rbl_txt", filtered(r, reason) },
+		{ "rbl_what", filtered(r, s->what) },
+		{ "recipient", filtered(r, r->recipient) },
+		{ "recipient_domain", filtered(r, request_domain(r->recipient)) },
+		{ "recipient_name", filtered(r, local_part(r->recipient)) },
+		{ "reverse_client_name", filtered(r, r->reverse_client_name) },
+		{ "sender", filtered(r, r->sender.n > 0 ? r->sender : STR("<>")) },
+		{ "sender_domain", filtered(r, request_domain(r->sender)) },
+		{ "sender_name", filtered(r, local_part(r->sender)) },
 	};
 
-	if (find_template(r, d, &template, &e) < 0 || !text_expand(a, template, vars, sizeof vars / sizeof *vars, &reply, &e))
+	if (find_template(r, d, &template, &e) < 0 || !text_expand(r, template, vars, sizeof vars / sizeof *vars, &reply, &e))
 		log_warn("reply for DNS list %.*s: %s", STRF(d->text), e.text);
 	v->action = with_status(a, reply);
 	v->whole = true;
@@ -184,7 +184,7 @@ static void no_answer(
 	const struct rule *rule, struct request *r, const struct dnsbl *d, const struct subject *s, const char *why, struct verdict *v)
 {
 	trouble_verdict(rule, r, TROUBLE_DNS, why, v);
-	if (trouble_remedy(rule->check, TROUBLE_DNS) == REMEDY_OWN)
+	if (trouble_remedy(r->settings, rule->check, TROUBLE_DNS) == REMEDY_OWN)
 		v->action = arena_printf(
 			r->life, "DEFER_IF_REJECT 4.7.1 %s [%.*s]: %.*s does not answer", s->class, STRF(s->what), STRF(d->domain));
 }

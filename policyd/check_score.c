@@ -93,9 +93,9 @@ static void unref_rules(void *rules)
 	ruleset_unref(rules);
 }
 
-static int parse_members(struct score *s, struct str text, struct arena *a, struct err *e)
+static int parse_members(const struct rule *rule, struct score *s, struct str text, struct arena *a, struct err *e)
 {
-	s->rules = ruleset_parse(text, e);
+	s->rules = ruleset_parse(rule->settings, text, e);
 	if (s->rules == NULL)
 		return -1;
 	arena_defer(a, unref_rules, s->rules);
@@ -121,7 +121,7 @@ int score_prepare(struct rule *rule, struct arena *a, struct err *e)
 	while (rc == 0 && (word = str_word_braced(&rest)).n > 0)
 		rc = word.p[0] == '{' ? add_member(s, word, &text, e) : parse_number(s, word, e);
 	if (rc == 0)
-		rc = parse_members(s, arena_dup(a, buf_str(&text)), a, e);
+		rc = parse_members(rule, s, arena_dup(a, buf_str(&text)), a, e);
 	buf_done(&text);
 	rule->state = s;
 	rule->ahead = rc == 0 && s->rules->ahead;
@@ -174,14 +174,14 @@ static void apply(struct request *r, const struct score *s, int64_t sum, struct 
 	v->why = arena_printf(r->life, "score %.*s%s%.*s", STRF(vars[0].value), parts.n > 0 ? ": " : "", STRF(parts));
 	for (int i = AT_REJECT; i <= AT_DEFER; i++)
 		if (sum >= s->at[i]) {
-			v->action = text_action(r->life, actions[i], vars, 2);
+			v->action = text_action(r, actions[i], vars, 2);
 			v->result = str_z(threshold_names[i]);
 			return;
 		}
 	if (sum < s->at[AT_PREPEND])
 		return;
 	v->result = STR("prepend");
-	if (!text_expand(r->life, str_z(conf_raw(settings.conf, "score_header")), vars, 2, &header, &e))
+	if (!text_expand(r, str_z(conf_raw(r->settings->conf, "score_header")), vars, 2, &header, &e))
 		log_warn("parameter score_header: %s", e.text);
 	if (header.n > 0)
 		v->header = v->header.n > 0 ? arena_printf(r->life, "%.*s\n%.*s", STRF(v->header), STRF(header)) : header;

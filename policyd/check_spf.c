@@ -61,8 +61,8 @@ static void ask_spf(struct request *r, struct str sender, struct spf_answer *out
 		.client_address = r->client_address,
 		.helo = r->helo,
 		.sender = sender,
-		.receiver = str_z(settings.myhostname),
-		.deadline = deadline_min(r->deadline, deadline_in(conf_time_ms(settings.conf, "spf_timeout"))),
+		.receiver = str_z(r->settings->myhostname),
+		.deadline = deadline_min(r->deadline, deadline_in(conf_time_ms(r->settings->conf, "spf_timeout"))),
 	};
 	struct str key = cache_key(r, sender), cached;
 
@@ -76,8 +76,8 @@ static bool exempt(const struct request *r)
 {
 	struct err e = ERR_INIT;
 
-	return r->sasl_username.n > 0 || (r->sender.n == 0 && !conf_bool(settings.conf, "spf_helo_check")) ||
-	       matchlist_addr(settings.spf_exempt, r->client_address, &e) == TABLE_FOUND;
+	return r->sasl_username.n > 0 || (r->sender.n == 0 && !conf_bool(r->settings->conf, "spf_helo_check")) ||
+	       matchlist_addr(r->settings->spf_exempt, r->client_address, &e) == TABLE_FOUND;
 }
 
 bool spf_passes(struct request *r, struct str *domain)
@@ -125,7 +125,7 @@ static void add_comment(struct buf *out, const struct request *r, const struct s
 	};
 	struct buf text = { 0 };
 
-	buf_addf(&text, "%s: domain of %.*s %s", settings.myhostname, STRF(s->domain), says[s->result]);
+	buf_addf(&text, "%s: domain of %.*s %s", r->settings->myhostname, STRF(s->domain), says[s->result]);
 	if (s->result == SPF_PERMERROR)
 		buf_addf(&text, " %s", s->problem);
 	else if (s->result != SPF_NONE)
@@ -149,7 +149,7 @@ static struct str authentication_results(struct request *r, struct str sender, c
 	struct str field;
 
 	buf_addz(&b, AUTHRES ": ");
-	authres_add_value(&b, str_z(conf_str(settings.conf, "authserv_id")));
+	authres_add_value(&b, str_z(conf_str(r->settings->conf, "authserv_id")));
 	buf_addf(&b, "; spf=%s smtp.%s=", spf_result_name(s->result), sender.n > 0 ? "mailfrom" : "helo");
 	authres_add_address(&b, str_sub(sender.n > 0 ? sender : r->helo, 0, ADDRESS_MAX));
 	field = arena_dup(r->life, buf_str(&b));
@@ -165,7 +165,7 @@ static struct str received_spf(struct request *r, struct str sender, const struc
 
 	buf_addf(&b, "Received-SPF: %s", spf_result_name(s->result));
 	add_comment(&b, r, s);
-	add_value(&b, "receiver", str_z(settings.myhostname));
+	add_value(&b, "receiver", str_z(r->settings->myhostname));
 	add_value(&b, "identity", identity_of(sender));
 	add_value(&b, "envelope-from", r->sender);
 	add_value(&b, "helo", r->helo);
@@ -189,12 +189,12 @@ static struct str action_for(struct request *r, const char *parameter, struct st
 		{ "spf_problem", str_z(s->problem) },
 	};
 
-	return text_action(r->life, parameter, vars, sizeof vars / sizeof *vars);
+	return text_action(r, parameter, vars, sizeof vars / sizeof *vars);
 }
 
 static void apply(const struct rule *rule, struct request *r, const struct spf_answer *s, struct verdict *v)
 {
-	if (s->result == SPF_TEMPERROR && trouble_remedy(rule->check, TROUBLE_DNS) != REMEDY_OWN)
+	if (s->result == SPF_TEMPERROR && trouble_remedy(r->settings, rule->check, TROUBLE_DNS) != REMEDY_OWN)
 		trouble_verdict(rule, r, TROUBLE_DNS, s->problem, v);
 	else if (actions[s->result] != NULL)
 		v->action = action_for(r, actions[s->result], r->sender, s);
@@ -202,8 +202,8 @@ static void apply(const struct rule *rule, struct request *r, const struct spf_a
 
 static void tell(struct request *r, struct str sender, const struct spf_answer *s, struct verdict *v)
 {
-	struct str received = conf_bool(settings.conf, "spf_header") ? received_spf(r, sender, s) : STR_NONE;
-	struct str results = conf_bool(settings.conf, "spf_authentication_results") ? authentication_results(r, sender, s) : STR_NONE;
+	struct str received = conf_bool(r->settings->conf, "spf_header") ? received_spf(r, sender, s) : STR_NONE;
+	struct str results = conf_bool(r->settings->conf, "spf_authentication_results") ? authentication_results(r, sender, s) : STR_NONE;
 
 	v->result = str_z(spf_result_name(s->result));
 	v->why = arena_printf(r->life, "%s of %.*s%s%.*s%s%.*s", spf_result_name(s->result), STRF(s->domain), s->mechanism.n > 0 ? " by " : "",
@@ -216,7 +216,7 @@ static void tell(struct request *r, struct str sender, const struct spf_answer *
 /* With spf_helo_fail_action the HELO name is looked at whoever the sender is, and first (RFC 7208 section 2.3). True: that is the verdict. */
 static bool helo_fails(struct request *r, struct verdict *v)
 {
-	struct str wanted = str_z(conf_raw(settings.conf, "spf_helo_fail_action"));
+	struct str wanted = str_z(conf_raw(r->settings->conf, "spf_helo_fail_action"));
 	struct spf_answer s;
 
 	if (r->sender.n == 0 || r->helo.n == 0 || wanted.n == 0 || str_eqiz(wanted, "none") || str_eqiz(wanted, "DUNNO"))

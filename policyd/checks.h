@@ -36,6 +36,7 @@ struct check {
 
 /* A restriction with its argument, parsed. */
 struct rule {
+	const struct settings *settings; /* under which it was parsed */
 	const struct check *check;
 	struct str argument;
 	bool ahead; /* the check's, unless prepare() knows better */
@@ -51,8 +52,9 @@ void checks_print(void); /* print.c: the registry on standard output */
 /* trouble.c */
 const char *trouble_name(enum trouble what);
 const char *remedy_name(enum remedy remedy);
-int trouble_prepare(const char *actions, struct err *e); /* policyd_trouble_actions */
-enum remedy trouble_remedy(const struct check *c, enum trouble what);
+/* policyd_trouble_actions; *out for the life of the process, even when they are wrong. */
+int trouble_prepare(const char *actions, struct remedies **out, struct err *e);
+enum remedy trouble_remedy(const struct settings *s, const struct check *c, enum trouble what);
 /* The verdict for this trouble; LOCAL and OWN are the check's to handle before. why: static or in the request. */
 void trouble_verdict(const struct rule *rule, struct request *r, enum trouble what, const char *why, struct verdict *v);
 

@@ -58,9 +58,9 @@ void request_trace(struct request *r, const char *fmt, ...)
 	buf_done(&safe);
 }
 
-static int64_t budget_ms(const struct check *c)
+static int64_t budget_ms(const struct settings *s, const struct check *c)
 {
-	return str_ends(str_z(c->budget), STR("_ms")) ? conf_int(settings.conf, c->budget) : conf_time_ms(settings.conf, c->budget);
+	return str_ends(str_z(c->budget), STR("_ms")) ? conf_int(s->conf, c->budget) : conf_time_ms(s->conf, c->budget);
 }
 
 /* Its first word is what an action does; the rest is text. */
@@ -121,7 +121,7 @@ static void start_ahead(struct job *jobs, struct request *r, struct ruleset *s, 
 
 static void wait_for(struct job *j, struct verdict *v)
 {
-	int64_t limit = deadline_min(j->request->deadline, j->began + budget_ms(j->rule->check)) + GRACE_MS;
+	int64_t limit = deadline_min(j->request->deadline, j->began + budget_ms(j->request->settings, j->rule->check)) + GRACE_MS;
 
 	while (!j->done) {
 		j->waiter = fiber_self();
@@ -205,10 +205,10 @@ static bool evaluate_list(struct request *r, struct verdict *v, int depth, struc
 	struct ruleset *list;
 	bool broken;
 
-	if (depth == LIST_DEPTH_MAX || !ruleset_is_list(v->action))
+	if (depth == LIST_DEPTH_MAX || !ruleset_is_list(r->settings, v->action))
 		return false;
 	request_trace(r, "now %.*s", STRF(v->action));
-	list = ruleset_get(v->action);
+	list = ruleset_get(r->settings, v->action);
 	*v = VERDICT_GO_ON;
 	broken = list->broken;
 	if (broken)

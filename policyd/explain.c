@@ -28,9 +28,9 @@ static bool counts(size_t i, const struct request *r)
 	return !str_eqiz(r->state, "DATA") && !str_eqiz(r->state, "END-OF-MESSAGE") && !str_eqiz(r->state, "ETRN");
 }
 
-static bool is_class(struct str word)
+static bool is_class(const struct conf *c, struct str word)
 {
-	struct str classes = str_z(conf_str(settings.conf, "smtpd_restriction_classes")), name;
+	struct str classes = str_z(conf_str(c, "smtpd_restriction_classes")), name;
 
 	while ((name = str_word(&classes, ", \t\r\n")).n > 0)
 		if (str_eq(name, word))
@@ -39,15 +39,15 @@ static bool is_class(struct str word)
 }
 
 /* Ours, with their arguments, to one side, smtpd's to the other. */
-static void sort_words(struct str text, int depth, struct buf *ours, struct buf *others)
+static void sort_words(const struct conf *conf, struct str text, int depth, struct buf *ours, struct buf *others)
 {
 	struct str word;
 
 	while ((word = str_word_braced(&text)).n > 0) {
 		const struct check *c = check_find(word);
 
-		if (c == NULL && is_class(word) && depth < DEPTH_MAX) {
-			sort_words(str_z(conf_lookup(settings.conf, word)), depth + 1, ours, others);
+		if (c == NULL && is_class(conf, word) && depth < DEPTH_MAX) {
+			sort_words(conf, str_z(conf_lookup(conf, word)), depth + 1, ours, others);
 			continue;
 		}
 		buf_addf(c != NULL ? ours : others, " %.*s", STRF(word));
@@ -61,7 +61,7 @@ static void sort_words(struct str text, int depth, struct buf *ours, struct buf 
 static void evaluate_text(struct request *r, struct str text, struct outcome *out)
 {
 	struct err e = ERR_INIT;
-	struct ruleset *rules = ruleset_parse(text, &e);
+	struct ruleset *rules = ruleset_parse(r->settings, text, &e);
 
 	if (rules == NULL) {
 		request_trace(r, "%s", e.text);
@@ -110,7 +110,7 @@ void explain_lists(struct request *r, struct outcome *out)
 
 		if (!counts(i, r))
 			continue;
-		sort_words(str_z(conf_str(settings.conf, lists[i].parameter)), 0, &ours, &others);
+		sort_words(r->settings->conf, str_z(conf_str(r->settings->conf, lists[i].parameter)), 0, &ours, &others);
 		any |= ours.n > 0;
 		if (ours.n + others.n > 0)
 			going = explain_list(r, lists[i].parameter, arena_dup(r->life, buf_str(&ours)), buf_str(&others), out);
@@ -118,5 +118,5 @@ void explain_lists(struct request *r, struct outcome *out)
 		buf_done(&others);
 	}
 	if (!any)
-		explain_list(r, "policyd_restrictions", settings.restrictions, STR_NONE, out);
+		explain_list(r, "policyd_restrictions", r->settings->restrictions, STR_NONE, out);
 }

@@ -4,7 +4,7 @@
 #include "lib/mail/ip.h"
 #include "policyd/policyd.h"
 
-struct str net_text(struct arena *a, struct str address)
+struct str net_text(const struct settings *s, struct arena *a, struct str address)
 {
 	struct ip ip;
 	struct buf text = { 0 };
@@ -13,7 +13,7 @@ struct str net_text(struct arena *a, struct str address)
 
 	if (!ip_parse(address, &ip))
 		return STR_NONE;
-	bits = (unsigned)conf_int(settings.conf, ip.v4 ? "greylist_ipv4_prefix" : "greylist_ipv6_prefix");
+	bits = (unsigned)conf_int(s->conf, ip.v4 ? "greylist_ipv4_prefix" : "greylist_ipv6_prefix");
 	ip = ip_mask(&ip, bits);
 	ip_print(&text, &ip);
 	net = arena_printf(a, "%.*s/%u", (int)text.n, text.p, bits);

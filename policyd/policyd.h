@@ -11,7 +11,10 @@
 #include "lib/proto/policy.h"
 #include "lib/table/table.h"
 
-/* Read once before the first fiber. */
+struct remedies;
+struct rulesets;
+
+/* Read once before the first fiber: main.cf's, and again for each row of master.cf that runs smtpd with settings of its own. */
 struct settings {
 	const struct conf *conf;
 	const char *myhostname;
@@ -27,10 +30,16 @@ struct settings {
 	struct matchlist *allow_clients; /* they, and the addresses below, pass whatever the checks say */
 	struct tables allow_senders, allow_recipients, greylist_exempt_recipients;
 	struct tables rbl_reply_maps;
+	struct remedies *remedies; /* policyd_trouble_actions; NULL: the registry's rows hold */
+	struct rulesets *rulesets; /* texts that were parsed under these settings */
 	bool broken; /* while testing: something cannot be used, which was told */
 };
 
-extern struct settings settings;
+extern struct settings settings; /* main.cf's */
+/* settings.c: end the process on what cannot work. */
+void settings_load(const struct conf *c);
+/* What counts for the smtpd of this name in master.cf. */
+const struct settings *settings_of(struct str service);
 
 enum { /* which facts a request brings; a check whose needs are not met does not run */
 	FACT_CLIENT = 1,
@@ -42,6 +51,7 @@ enum { /* which facts a request brings; a check whose needs are not met does not
 
 /* One request. It owns its memory and lives as long as the session or a check still works on it. */
 struct request {
+	const struct settings *settings;
 	struct arena *life;
 	unsigned refs;
 	unsigned facts;

@@ -19,7 +19,7 @@ static void print_check(const struct check *c)
 	printf("%s\n    cached by: %s\n    longest time: $%s\n    without an answer:", c->needs == 0 ? " nothing" : "",
 		c->cache != NULL ? c->cache : "nothing", c->budget);
 	for (int i = 0; i < TROUBLES; i++) {
-		enum remedy remedy = trouble_remedy(c, (enum trouble)i);
+		enum remedy remedy = trouble_remedy(&settings, c, (enum trouble)i);
 
 		if (remedy != REMEDY_NONE)
 			printf(" %s=%s", trouble_name((enum trouble)i), remedy_name(remedy));

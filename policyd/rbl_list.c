@@ -44,7 +44,7 @@ static struct rbl_list *list_get(struct str domain)
 
 static int64_t question_deadline(const struct request *r)
 {
-	return deadline_min(r->deadline, deadline_in(conf_time_ms(settings.conf, "rbl_timeout")));
+	return deadline_min(r->deadline, deadline_in(conf_time_ms(r->settings->conf, "rbl_timeout")));
 }
 
 static void tell_metrics(struct rbl_list *l, struct str domain)

@@ -12,10 +12,20 @@
 #define TABLES_MAX 1000
 #define CLASS_DEPTH_MAX 10 /* of classes inside each other */
 
-/* The process's parsed texts and open tables. */
-static struct {
-	struct map *rulesets, *tables;
-} kept;
+struct rulesets { /* parsed texts */
+	struct map *by_text;
+};
+
+/* The process's open tables. */
+static struct map *tables;
+
+struct rulesets *rulesets_new(void)
+{
+	struct rulesets *all = mem_alloc(sizeof *all);
+
+	all->by_text = map_new();
+	return all;
+}
 
 void ruleset_unref(struct ruleset *s)
 {
@@ -27,18 +37,18 @@ struct table *ruleset_table(struct str spec, struct err *e)
 {
 	struct table *t;
 
-	if (kept.tables == NULL)
-		kept.tables = map_new();
-	t = map_get(kept.tables, spec);
+	if (tables == NULL)
+		tables = map_new();
+	t = map_get(tables, spec);
 	if (t != NULL)
 		return t;
-	if (map_count(kept.tables) >= TABLES_MAX) {
+	if (map_count(tables) >= TABLES_MAX) {
 		err_temp(e, "more than %d tables", TABLES_MAX);
 		return NULL;
 	}
 	t = table_open(spec, conf_dir(settings.conf), e);
 	if (t != NULL)
-		map_put(kept.tables, spec, t);
+		map_put(tables, spec, t);
 	return t;
 }
 
@@ -50,15 +60,15 @@ static bool is_table(struct str word)
 	return colon > 0 && table_type_find(str_sub(word, 0, (size_t)colon)) != NULL;
 }
 
-const char *ruleset_class(struct arena *a, struct str word)
+const char *ruleset_class(const struct settings *from, struct arena *a, struct str word)
 {
-	struct str classes = settings.classes, name;
+	struct str classes = from->classes, name;
 
 	if (word.n >= 2 && word.p[0] == '{' && word.p[word.n - 1] == '}')
 		return arena_z(a, str_sub(word, 1, word.n - 2));
 	while ((name = str_word(&classes, ", \t\r\n")).n > 0)
 		if (str_eq(name, word))
-			return conf_lookup(settings.conf, word);
+			return conf_lookup(from->conf, word);
 	return NULL;
 }
 
@@ -66,7 +76,7 @@ static int parse_text(struct ruleset *s, struct str text, int depth, struct err 
 
 static int parse_class(struct ruleset *s, struct str word, int depth, struct err *e)
 {
-	const char *text = word.p[0] == '{' ? NULL : ruleset_class(s->life, word);
+	const char *text = word.p[0] == '{' ? NULL : ruleset_class(s->settings, s->life, word);
 
 	if (text == NULL)
 		return err_temp(e, "unknown smtpd restriction: \"%.*s\"", STRF(word));
@@ -83,6 +93,7 @@ static int parse_rule(struct ruleset *s, struct str *rest, int depth, struct err
 		return 1;
 	if (s->count == RULES_MAX || depth > CLASS_DEPTH_MAX)
 		return err_temp(e, "more than %d restrictions, or classes of themselves", RULES_MAX);
+	rule->settings = s->settings;
 	rule->check = check_find(word);
 	if (rule->check == NULL)
 		return parse_class(s, word, depth, e);
@@ -107,19 +118,19 @@ static int parse_text(struct ruleset *s, struct str text, int depth, struct err 
 	return rc < 0 ? -1 : 0;
 }
 
-static struct ruleset *ruleset_new(void)
+static struct ruleset *ruleset_new(const struct settings *from)
 {
 	struct arena *life = arena_new("policyd rules");
 	struct ruleset *s = arena_alloc(life, sizeof *s);
 
-	*s = (struct ruleset){ .life = life, .refs = 1, .ahead = true };
+	*s = (struct ruleset){ .settings = from, .life = life, .refs = 1, .ahead = true };
 	s->rules = arena_alloc(life, (RULES_MAX + 1) * sizeof *s->rules);
 	return s;
 }
 
-struct ruleset *ruleset_parse(struct str text, struct err *e)
+struct ruleset *ruleset_parse(const struct settings *from, struct str text, struct err *e)
 {
-	struct ruleset *s = ruleset_new();
+	struct ruleset *s = ruleset_new(from);
 
 	if (parse_text(s, text, 0, e) == 0)
 		return s;
@@ -127,27 +138,27 @@ struct ruleset *ruleset_parse(struct str text, struct err *e)
 	return NULL;
 }
 
-static struct ruleset *parse_rules(struct str text)
+static struct ruleset *parse_rules(const struct settings *from, struct str text)
 {
 	struct err e = ERR_INIT;
-	struct ruleset *s = ruleset_parse(text, &e);
+	struct ruleset *s = ruleset_parse(from, text, &e);
 
 	if (s != NULL)
 		return s;
 	log_warn("%s", e.text);
-	s = ruleset_new();
+	s = ruleset_new(from);
 	s->broken = true;
 	return s;
 }
 
-bool ruleset_is_list(struct str text)
+bool ruleset_is_list(const struct settings *from, struct str text)
 {
 	struct str word;
 	bool any = false;
 
 	while ((word = str_word_braced(&text)).n > 0) {
 		const struct check *c = check_find(word);
-		struct str classes = settings.classes, name = STR_NONE;
+		struct str classes = from->classes, name = STR_NONE;
 
 		while (c == NULL && (name = str_word(&classes, ", \t\r\n")).n > 0 && !str_eq(name, word))
 			;
@@ -165,22 +176,20 @@ static void drop_ruleset(void *s)
 	ruleset_unref(s);
 }
 
-struct ruleset *ruleset_get(struct str text)
+struct ruleset *ruleset_get(const struct settings *from, struct str text)
 {
-	struct ruleset *s;
+	struct rulesets *all = from->rulesets;
+	struct ruleset *s = map_get(all->by_text, text);
 
-	if (kept.rulesets != NULL && map_count(kept.rulesets) >= RULESETS_KEPT) {
-		map_free(kept.rulesets, drop_ruleset);
-		kept.rulesets = NULL;
+	if (s == NULL && map_count(all->by_text) >= RULESETS_KEPT) {
+		map_free(all->by_text, drop_ruleset);
+		all->by_text = map_new();
 	}
-	if (kept.rulesets == NULL)
-		kept.rulesets = map_new();
-	s = map_get(kept.rulesets, text);
 	if (s == NULL) {
-		s = parse_rules(text);
+		s = parse_rules(from, text);
 		if (s->broken)
 			return s;
-		map_put(kept.rulesets, text, s);
+		map_put(all->by_text, text, s);
 	}
 	s->refs++;
 	return s;
@@ -227,8 +236,10 @@ static void open_class(const char *name, struct str text, void *ctx)
 	open_tables_in(text);
 }
 
-void ruleset_open_tables(const struct conf *c)
+void ruleset_open_tables(const struct settings *from)
 {
+	const struct conf *c = from->conf;
+
 	for (size_t i = 0; i < COUNT(own_lists); i++)
 		open_tables_in(str_z(conf_str(c, own_lists[i])));
 	for (size_t i = 0; i < COUNT(smtpd_lists); i++)
@@ -237,20 +248,19 @@ void ruleset_open_tables(const struct conf *c)
 	for_each_class(c, "policyd_restriction_classes", open_class, NULL);
 }
 
-typedef void bad_fn(const char *parameter, const struct err *e);
-
 struct trial {
-	bad_fn *bad;
+	const struct settings *from;
+	ruleset_bad_fn *bad;
 };
 
 static void try_own(const char *name, struct str text, void *ctx)
 {
 	const struct trial *t = ctx;
 	struct err e = ERR_INIT;
-	struct ruleset *s = ruleset_parse(text, &e);
+	struct ruleset *s = ruleset_parse(t->from, text, &e);
 
 	if (s == NULL)
-		t->bad(name, &e);
+		t->bad(t->from, name, &e);
 	else
 		ruleset_unref(s);
 }
@@ -270,9 +280,10 @@ static void try_ours(const char *name, struct str text, void *ctx)
 	}
 }
 
-void ruleset_try_all(const struct conf *c, bad_fn *bad)
+void ruleset_try_all(const struct settings *from, ruleset_bad_fn *bad)
 {
-	struct trial t = { bad };
+	const struct conf *c = from->conf;
+	struct trial t = { from, bad };
 
 	for (size_t i = 0; i < COUNT(own_lists); i++)
 		try_own(own_lists[i], str_z(conf_str(c, own_lists[i])), &t);

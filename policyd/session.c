@@ -44,7 +44,7 @@ struct str request_domain(struct str address)
 
 int64_t request_dns_deadline(const struct request *r)
 {
-	return deadline_min(r->deadline, deadline_in(settings.dns_timeout_ms));
+	return deadline_min(r->deadline, deadline_in(r->settings->dns_timeout_ms));
 }
 
 void verdict_config_error(struct verdict *v)
@@ -71,13 +71,14 @@ static int64_t number_of(const struct policy_request *attrs, const char *name)
 	return str_to_u64(policy_get(attrs, name), INT64_MAX, &n) ? (int64_t)n : 0;
 }
 
-static struct request *request_new(struct arena *life, const struct policy_request *attrs)
+static struct request *request_new(const struct settings *from, struct arena *life, const struct policy_request *attrs)
 {
 	struct request *r = arena_alloc(life, sizeof *r);
 
+	r->settings = from;
 	r->life = life;
 	r->refs = 1;
-	r->deadline = deadline_in(settings.timeout_ms);
+	r->deadline = deadline_in(from->timeout_ms);
 	r->client_address = policy_get(attrs, "client_address");
 	r->client_name = policy_get(attrs, "client_name");
 	r->reverse_client_name = policy_get(attrs, "reverse_client_name");
@@ -162,7 +163,7 @@ static void decide(struct request *r, struct ruleset *rules, bool through, struc
 static int explain(struct session *s, struct request *r, struct str named, struct err *e)
 {
 	struct policy_request answer = { .count = 0 };
-	struct ruleset *rules = ruleset_get(named);
+	struct ruleset *rules = ruleset_get(r->settings, named);
 	const char *allowed;
 	struct outcome out;
 
@@ -186,7 +187,7 @@ static int explain(struct session *s, struct request *r, struct str named, struc
 static int serve_request(struct session *s, struct request *r, struct str named, struct err *e)
 {
 	bool plain = !s->trusted || named.n == 0;
-	struct ruleset *rules = ruleset_get(plain ? settings.restrictions : named);
+	struct ruleset *rules = ruleset_get(r->settings, plain ? r->settings->restrictions : named);
 	struct policy_request answer = { .count = 0 };
 	struct outcome out;
 	int rc;
@@ -206,7 +207,7 @@ static int serve_request(struct session *s, struct request *r, struct str named,
 /* The request's memory is given back when the last check that still works on it is done. */
 static int answer_request(struct session *s, struct arena *life, const struct policy_request *attrs, struct err *e)
 {
-	struct request *r = request_new(life, attrs);
+	struct request *r = request_new(s->trusted ? settings_of(policy_get(attrs, "service")) : &settings, life, attrs);
 	struct str named = policy_get(attrs, "restrictions");
 	bool asked_why = s->trusted && policy_get(attrs, "explain").n > 0;
 	int rc;

@@ -34,12 +34,12 @@ static void unref_rules(void *rules)
 int shadow_prepare(struct rule *rule, struct arena *a, struct err *e)
 {
 	struct shadow *s = arena_alloc(a, sizeof *s);
-	const char *text = ruleset_class(a, rule->argument);
+	const char *text = ruleset_class(rule->settings, a, rule->argument);
 
 	if (text == NULL)
 		return err_temp(e, "\"%.*s\" is neither in policyd_restriction_classes nor { restrictions }", STRF(rule->argument));
 	s->name = rule->argument.p[0] == '{' ? STR("unnamed") : rule->argument;
-	s->rules = ruleset_parse(str_z(text), e);
+	s->rules = ruleset_parse(rule->settings, str_z(text), e);
 	rule->state = s;
 	if (s->rules == NULL)
 		return -1;

@@ -6,7 +6,7 @@
 #define VALUE_MAX 200 /* octets of one value in a reply of at most 512 */
 
 struct scope {
-	struct arena *a;
+	struct request *r;
 	const struct text_var *vars;
 	size_t count;
 };
@@ -21,31 +21,31 @@ static const char *find(void *ctx, struct str name)
 			const char *z;
 
 			buf_add_safe(&safe, str_sub(s->vars[i].value, 0, VALUE_MAX));
-			z = arena_z(s->a, buf_str(&safe));
+			z = arena_z(s->r->life, buf_str(&safe));
 			buf_done(&safe);
 			return z;
 		}
-	return conf_lookup(settings.conf, name);
+	return conf_lookup(s->r->settings->conf, name);
 }
 
-bool text_expand(struct arena *a, struct str template, const struct text_var *vars, size_t count, struct str *out, struct err *e)
+bool text_expand(struct request *r, struct str template, const struct text_var *vars, size_t count, struct str *out, struct err *e)
 {
-	struct scope s = { a, vars, count };
+	struct scope s = { r, vars, count };
 	struct buf b = { 0 };
 	bool good = conf_expand(template, find, &s, &b, e) == 0;
 
 	if (good)
-		*out = arena_dup(a, str_trim(buf_str(&b)));
+		*out = arena_dup(r->life, str_trim(buf_str(&b)));
 	buf_done(&b);
 	return good;
 }
 
-struct str text_action(struct arena *a, const char *parameter, const struct text_var *vars, size_t count)
+struct str text_action(struct request *r, const char *parameter, const struct text_var *vars, size_t count)
 {
 	struct str action = STR_NONE;
 	struct err e = ERR_INIT;
 
-	if (!text_expand(a, str_z(conf_raw(settings.conf, parameter)), vars, count, &action, &e)) {
+	if (!text_expand(r, str_z(conf_raw(r->settings->conf, parameter)), vars, count, &action, &e)) {
 		log_warn("parameter %s: %s", parameter, e.text);
 		return STR("451 4.3.5 Server configuration error");
 	}

@@ -24,8 +24,9 @@ const char *remedy_name(enum remedy remedy)
 	return remedy == REMEDY_OWN ? "its own" : remedy_names[remedy];
 }
 
-/* By check, as the table is; made when the process starts. NULL: the rows hold. */
-static enum remedy (*remedies)[TROUBLES];
+struct remedies { /* by check, as the table is */
+	enum remedy of[TROUBLES];
+};
 
 static int find_name(const char *const *names, size_t count, struct str name)
 {
@@ -41,7 +42,7 @@ static bool can_be_local(const struct check *c)
 	return c->trouble[TROUBLE_REDIS] != REMEDY_NONE && !c->ahead;
 }
 
-static int set_remedy(struct str name, int what, enum remedy remedy, struct err *e)
+static int set_remedy(struct remedies *to, struct str name, int what, enum remedy remedy, struct err *e)
 {
 	bool all = str_eqz(name, "*"), found = false;
 
@@ -51,13 +52,13 @@ static int set_remedy(struct str name, int what, enum remedy remedy, struct err 
 		if (!all && (checks[i].trouble[what] == REMEDY_NONE || (remedy == REMEDY_LOCAL && !can_be_local(&checks[i]))))
 			return err_perm(e, "%s: %s=%s makes no sense", checks[i].name, trouble_names[what], remedy_names[remedy]);
 		if (checks[i].trouble[what] != REMEDY_NONE && (remedy != REMEDY_LOCAL || can_be_local(&checks[i])))
-			remedies[i][what] = remedy;
+			to[i].of[what] = remedy;
 		found = true;
 	}
 	return found ? 0 : err_perm(e, "\"%.*s\" is none of policyd's restrictions", STRF(name));
 }
 
-static int parse_entry(struct str entry, struct err *e)
+static int parse_entry(struct remedies *to, struct str entry, struct err *e)
 {
 	struct str rest = entry, name = str_cut(&rest, ':'), what = str_cut(&rest, '=');
 	int trouble = find_name(trouble_names, TROUBLES, what);
@@ -65,27 +66,27 @@ static int parse_entry(struct str entry, struct err *e)
 
 	if (trouble < 0 || remedy < 0)
 		return err_perm(e, "\"%.*s\" is not restriction:timeout|dns|redis=skip|pass|defer|reject|local", STRF(entry));
-	return set_remedy(name, trouble, (enum remedy)remedy, e);
+	return set_remedy(to, name, trouble, (enum remedy)remedy, e);
 }
 
-int trouble_prepare(const char *actions, struct err *e)
+int trouble_prepare(const char *actions, struct remedies **out, struct err *e)
 {
+	struct remedies *to = mem_array(check_count, sizeof *to); /* for the life of the process */
 	struct str rest = str_z(actions), entry;
 
-	if (remedies == NULL)
-		remedies = mem_array(check_count, sizeof *remedies);
+	*out = to;
 	for (size_t i = 0; i < check_count; i++)
 		for (int k = 0; k < TROUBLES; k++)
-			remedies[i][k] = checks[i].trouble[k];
+			to[i].of[k] = checks[i].trouble[k];
 	while ((entry = str_word(&rest, ", \t\r\n")).n > 0)
-		if (parse_entry(entry, e) < 0)
+		if (parse_entry(to, entry, e) < 0)
 			return -1;
 	return 0;
 }
 
-enum remedy trouble_remedy(const struct check *c, enum trouble what)
+enum remedy trouble_remedy(const struct settings *s, const struct check *c, enum trouble what)
 {
-	return remedies == NULL ? c->trouble[what] : remedies[c - checks][what];
+	return s->remedies == NULL ? c->trouble[what] : s->remedies[c - checks].of[what];
 }
 
 void trouble_verdict(const struct rule *rule, struct request *r, enum trouble what, const char *why, struct verdict *v)
@@ -93,7 +94,7 @@ void trouble_verdict(const struct rule *rule, struct request *r, enum trouble wh
 	*v = VERDICT_GO_ON;
 	v->result = STR("error");
 	v->why = arena_printf(r->life, "%s: %s", trouble_names[what], why);
-	switch (trouble_remedy(rule->check, what)) {
+	switch (trouble_remedy(r->settings, rule->check, what)) {
 	case REMEDY_PASS:
 		v->action = STR("OK");
 		break;

@@ -228,3 +228,33 @@ int master_cf_load(const char *dir, struct arena *a, struct service_row **rows, 
 	buf_done(&text);
 	return r;
 }
+
+static size_t append(const char **to, size_t at, const struct service_row *row)
+{
+	for (size_t i = 0; i < row->override_count; i++)
+		to[at++] = row->overrides[i];
+	return at;
+}
+
+static void join(struct arena *a, struct service_row *screen, const struct service_row *behind)
+{
+	const char **overrides = arena_alloc(a, (1 + behind->override_count + screen->override_count) * sizeof *overrides);
+
+	overrides[0] = "smtpd_early_checks=yes";
+	screen->override_count = append(overrides, append(overrides, 1, behind), screen);
+	screen->overrides = overrides;
+	screen->max_clients = behind->max_clients;
+}
+
+void master_cf_join_postscreen(struct arena *a, struct service_row *rows, size_t count, const char *smtpd_service_name)
+{
+	static const struct service_row none = { .max_clients = -1 };
+	const struct service_row *behind = &none;
+
+	for (size_t i = 0; i < count; i++)
+		if (rows[i].type == SERVICE_PASS && strcmp(rows[i].name, smtpd_service_name) == 0)
+			behind = &rows[i];
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(rows[i].command, "postscreen") == 0)
+			join(a, &rows[i], behind);
+}

@@ -32,5 +32,7 @@ struct service_row {
 int master_cf_load(const char *dir, struct arena *a, struct service_row **rows, size_t *count, struct err *e);
 /* Parse text already read (for tests and fuzzing); file is for messages. */
 int master_cf_parse(const char *file, struct str text, struct arena *a, struct service_row **rows, size_t *count, struct err *e);
+/* postscreen is smtpd with early checks. What the row behind it, of type pass, says about sessions is said about this one. */
+void master_cf_join_postscreen(struct arena *a, struct service_row *rows, size_t count, const char *smtpd_service_name);
 
 #endif

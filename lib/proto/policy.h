@@ -2,7 +2,8 @@
  *
  * Between our smtpd and policyd the protocol carries one attribute more: "restrictions", main.cf text, the run of neighbouring restrictions
  * that policyd is to evaluate in order ("check_client_access hash:x, reject_rbl_client bl.test"). policyd stops at the first one that does
- * not answer DUNNO and names it in its answer:
+ * not answer DUNNO and names it in its answer. "service" is the smtpd's name in master.cf: the row's -o settings count for its questions.
+ * In the answer:
  *   action=ACTION       access(5) action: OK, REJECT text, 450 4.7.1 text, DEFER_IF_PERMIT text, PREPEND h: v, a restriction list ... ;
  *                       DUNNO when all were asked
  *   index=N             which restriction answered (0-based word-group in "restrictions"); smtpd knows from it what the reply is about, and

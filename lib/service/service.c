@@ -53,15 +53,15 @@ const struct conf *service_conf(void)
 	return self.conf;
 }
 
-const struct conf *service_conf_with(const char *setting, struct err *e)
+const struct conf *service_conf_with(const char *const *set, size_t count, struct err *e)
 {
 	const struct service_options *o = &self.options;
-	const char **all = mem_array(o->override_count + 1, sizeof *all);
+	const char **all = mem_array(o->override_count + count, sizeof *all);
 	const struct conf *c;
 
 	memcpy(all, o->overrides, o->override_count * sizeof *all);
-	all[o->override_count] = setting;
-	c = conf_load(o->conf_dir, all, o->override_count + 1, NULL, NULL, e);
+	memcpy(all + o->override_count, set, count * sizeof *set);
+	c = conf_load_own(o->conf_dir, self.what->own_file, all, o->override_count + count, NULL, NULL, e);
 	mem_free(all);
 	return c;
 }

@@ -52,8 +52,8 @@ int service_main(int argc, char **argv, const struct service *s); /* the daemon'
 const char *service_name(void);        /* master.cf service name: "relay", "127.0.0.1:10025" */
 const char *const *service_args(size_t *count); /* args after the options (pipe's argv=...) */
 const struct conf *service_conf(void);
-/* The same with one more "name=value"; for the life of the process. NULL with *e. Before privileges drop. */
-const struct conf *service_conf_with(const char *setting, struct err *e);
+/* The same with more "name=value"; for the life of the process. NULL with *e. Before privileges drop. */
+const struct conf *service_conf_with(const char *const *set, size_t count, struct err *e);
 bool service_testing(void);            /* -t: init() is to leave nothing behind */
 bool service_draining(void);           /* sessions should end at the next safe point */
 bool service_stopping(void);           /* so should those with clients of the outside: nobody takes over */

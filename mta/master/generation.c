@@ -185,31 +185,6 @@ static bool has_row(const struct service_row *rows, size_t count, const struct s
 	return false;
 }
 
-static size_t append(const char **to, size_t at, const struct service_row *row)
-{
-	for (size_t i = 0; i < row->override_count; i++)
-		to[at++] = row->overrides[i];
-	return at;
-}
-
-/* postscreen is smtpd with early checks. What the row behind it, of type pass, says about sessions is said about this one. */
-static void join_postscreen(const struct generation *g, struct service_row *screen, const struct service_row *rows, size_t count)
-{
-	const char *name = conf_str(g->conf, "smtpd_service_name"), **overrides;
-	static const struct service_row none = { .max_clients = -1 };
-	const struct service_row *behind = &none;
-
-	for (size_t i = 0; i < count; i++) {
-		if (rows[i].type == SERVICE_PASS && strcmp(rows[i].name, name) == 0)
-			behind = &rows[i];
-	}
-	overrides = arena_alloc(g->a, (1 + behind->override_count + screen->override_count) * sizeof *overrides);
-	overrides[0] = "smtpd_early_checks=yes";
-	screen->override_count = append(overrides, append(overrides, 1, behind), screen);
-	screen->overrides = overrides;
-	screen->max_clients = behind->max_clients;
-}
-
 static int add_services(const struct master *m, struct generation *g, struct err *e)
 {
 	struct service_row *rows;
@@ -217,10 +192,7 @@ static int add_services(const struct master *m, struct generation *g, struct err
 
 	if (master_cf_load(m->conf_dir, g->a, &rows, &count, e) < 0)
 		return -1;
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(rows[i].command, "postscreen") == 0)
-			join_postscreen(g, &rows[i], rows, count);
-	}
+	master_cf_join_postscreen(g->a, rows, count, conf_str(g->conf, "smtpd_service_name"));
 	g->services = arena_alloc(g->a, (count + default_row_count) * sizeof *g->services);
 	for (size_t i = 0; i < count; i++) {
 		if (row_counts(&rows[i]) && add_service(m, g, &rows[i], e) < 0)

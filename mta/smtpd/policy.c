@@ -10,6 +10,7 @@
 #include "lib/net/fiber.h"
 #include "lib/net/tls.h"
 #include "lib/proto/policy.h"
+#include "lib/service/service.h"
 #include "mta/smtpd/action.h"
 #include "mta/smtpd/resolve.h"
 #include "mta/smtpd/session.h"
@@ -347,6 +348,7 @@ enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n,
 
 	*used = n;
 	leave_out_empty(q);
+	policy_add(q, "service", str_z(service_name()));
 	policy_add(q, "restrictions", run_text(s, rules, n));
 	if (cf.dry_run)
 		policy_add(q, "explain", STR("yes"));

@@ -206,7 +206,8 @@ static bool same_value(const struct value_row *row)
 void settings_stress_load(const struct conf *calm)
 {
 	struct err e = ERR_INIT;
-	const struct conf *stressed = service_conf_with("stress=yes", &e);
+	const char *const setting = "stress=yes";
+	const struct conf *stressed = service_conf_with(&setting, 1, &e);
 
 	if (stressed == NULL)
 		log_fatal("with stress = yes: %s", e.text);
