@@ -164,21 +164,22 @@ size_t line_in_feed(struct line_in *l, struct str in, struct buf *out, bool *end
 
 /* ---- out ---- */
 
+/* Dots are looked for, not line ends: most content has fewer of them, and base64 none. */
 void line_out_stuff(struct str in, bool *at_start, struct buf *out)
 {
-	ptrdiff_t at;
+	const char *from = in.p, *end = in.p + in.n;
 
 	if (in.n == 0)
 		return;
-	if (*at_start && in.p[0] == '.')
+	for (const char *dot = in.p; (dot = dot < end ? memchr(dot, '.', (size_t)(end - dot)) : NULL) != NULL; dot++) {
+		if (dot == in.p ? !*at_start : dot[-1] != '\n')
+			continue;
+		buf_addn(out, from, (size_t)(dot - from));
 		buf_addc(out, '.');
-	*at_start = in.p[in.n - 1] == '\n';
-	while ((at = str_find(in, STR("\n."))) >= 0) {
-		buf_addn(out, in.p, (size_t)at + 1);
-		buf_addn(out, "..", 2);
-		in = str_skip(in, (size_t)at + 2);
+		from = dot;
 	}
-	buf_add(out, in);
+	*at_start = end[-1] == '\n';
+	buf_addn(out, from, (size_t)(end - from));
 }
 
 size_t line_to_lf(struct str in, struct buf *out)
