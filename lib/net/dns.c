@@ -153,13 +153,12 @@ static void answered(void *arg, int rcode, void *packet, int size, int sec, char
 {
 	struct dns_question *q = arg;
 
-	(void)rcode; /* the packet has it; without a packet it is a failure anyhow */
 	(void)why_bogus; /* names of strangers; the fact is enough */
 	(void)was_ratelimited; /* we set no rate limit */
 	dns.open--;
 	q->bogus = sec == SEC_BOGUS;
 	q->secure = sec == SEC_SECURE;
-	if (packet != NULL && size > 0)
+	if (rcode == 0 && packet != NULL && size > 0) /* with another code, failures all of them, it is what was there before */
 		buf_addn(&q->packet, packet, (size_t)size);
 	finish(q);
 }
