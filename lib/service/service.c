@@ -203,9 +203,9 @@ static void catch_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void ignore_pipe(int signum)
+static void ignore(int signum)
 {
-	(void)signum; /* SIGPIPE: write() says EPIPE, too */
+	(void)signum; /* SIGPIPE, SIGXFSZ: write() says EPIPE or EFBIG, too */
 }
 
 static void open_log(void)
@@ -375,10 +375,11 @@ static void first_fiber(void *arg)
 
 int service_main(int argc, char **argv, const struct service *s)
 {
-	struct sigaction sa = { .sa_handler = ignore_pipe, .sa_flags = SA_RESTART };
+	struct sigaction sa = { .sa_handler = ignore, .sa_flags = SA_RESTART };
 
 	self.what = s;
 	sigaction(SIGPIPE, &sa, NULL);
+	sigaction(SIGXFSZ, &sa, NULL);
 	load_conf(argc, argv);
 	umask(077);
 	if (s->listen != NULL && !self.options.supervised && !self.options.test)

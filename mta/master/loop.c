@@ -17,6 +17,7 @@ void loop_prepare(struct master *m)
 	sigset_t set;
 
 	signal(SIGPIPE, SIG_IGN); /* the log may be a pipe */
+	signal(SIGXFSZ, SIG_IGN); /* or as long as a limit allows */
 	sigemptyset(&set);
 	for (size_t i = 0; i < sizeof handled / sizeof *handled; i++)
 		sigaddset(&set, handled[i]);

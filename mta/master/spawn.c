@@ -140,6 +140,7 @@ static void become_worker(const struct service *s, const int fds[2], const char 
 	sigaddset(&waiting, SIGUSR1);
 	sigaddset(&waiting, SIGUSR2);
 	signal(SIGPIPE, SIG_DFL);
+	signal(SIGXFSZ, SIG_DFL);
 	if (place_descriptors(s, fds[0], fds[1]) == 0 && sigprocmask(SIG_SETMASK, &waiting, NULL) == 0)
 		execve(s->program, (char *const *)argv, (char *const *)env);
 	n = write(STDERR_FILENO, failed, sizeof failed - 1);
