@@ -14,6 +14,7 @@
 #define GRACE_S 20 /* for messages under way after SIGTERM */
 #define RELOAD_SIGNAL SIGUSR1
 #define RESTART_PAUSE_MS 1000 /* between two starts: a child that dies at once must not eat the machine */
+#define SERVED_MS 10000 /* a child that ends before cannot do its work at all; behind that, it was short of memory */
 
 static void (*reload_now)(void);
 
@@ -120,6 +121,7 @@ int keeper_run(int (*serve)(void))
 	sigset_t set = our_signals();
 	int status;
 
+	signal(SIGXFSZ, SIG_IGN); /* write() says EFBIG, too */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	for (;;) {
 		int64_t started_at = clock_mono_ms();
@@ -135,9 +137,12 @@ int keeper_run(int (*serve)(void))
 			stop_child(pid, &set);
 			return 0;
 		}
-		if (WIFEXITED(status))
+		if (WIFEXITED(status) && (WEXITSTATUS(status) == 0 || clock_mono_ms() < started_at + SERVED_MS))
 			return WEXITSTATUS(status);
-		log_error("process %ld killed by signal %d, starting another", (long)pid, WTERMSIG(status));
+		if (WIFEXITED(status))
+			log_error("process %ld ended with status %d, starting another", (long)pid, WEXITSTATUS(status));
+		else
+			log_error("process %ld killed by signal %d, starting another", (long)pid, WTERMSIG(status));
 		pause_before_restart(started_at);
 	}
 }

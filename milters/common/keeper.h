@@ -4,7 +4,7 @@
 #ifndef GATEPOST_MILTERS_COMMON_KEEPER_H
 #define GATEPOST_MILTERS_COMMON_KEEPER_H
 
-/* Run serve() in a child, again whenever a signal killed it, until SIGTERM or SIGINT. Returns the exit status for main(). */
+/* Run serve() in a child, again whenever a signal killed it or it gave up after it had served, until SIGTERM or SIGINT. Returns the exit status for main(). */
 int keeper_run(int (*serve)(void));
 /* In the child, its first thread: from now on SIGHUP reopens the log and runs reload(), in a thread of its own. */
 void keeper_obey(void (*reload)(void));
