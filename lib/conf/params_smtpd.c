@@ -103,7 +103,7 @@ const struct param params_smtpd[] = {
 	{ "smtpd_policy_service_request_limit", PARAM_INT, "0", 0, PARAM_MAX, "",
 		"Requests per connection to a policy server; 0: no limit" },
 	{ "smtpd_policy_service_retry_delay", PARAM_TIME, "1s", 1, PARAM_MAX, "s", "Pause before another attempt at a policy server" },
-	{ "smtpd_policy_service_timeout", PARAM_TIME, "100s", 1, PARAM_MAX, "s", "Longest wait for a policy server" },
+	{ "smtpd_policy_service_timeout", PARAM_TIME, "100s", 1, PARAM_MAX, "s", "Longest wait for a policy server, and for policyd" },
 	{ "smtpd_policy_service_try_limit", PARAM_INT, "2", 1, PARAM_MAX, "", "Attempts at a policy server" },
 	{ "smtpd_proxy_ehlo", PARAM_STR, "$myhostname", 0, 0, "", "Name in EHLO to the proxy filter" },
 	{ "smtpd_proxy_filter", PARAM_STR, "", 0, 0, "", "Host and port of a filter before the queue" },

@@ -18,7 +18,6 @@
 
 #define POOL_MAX 64
 #define REASONS_MAX 8000 /* octets that are told of one list */
-#define POLICYD_TIMEOUT_MS 100000
 #define CODE_TRY_LATER CODE(451, 4, 3, 0)
 
 struct policy_service {
@@ -354,7 +353,7 @@ enum verdict policy_ask_run(struct check *c, const struct rule *rules, size_t n,
 		policy_add(q, "explain", STR("yes"));
 	else if (c->story != NULL)
 		policy_add(q, "reasons", STR("yes"));
-	if (ask("policyd", cf.policyd, s, q, answer, POLICYD_TIMEOUT_MS, &e) < 0) {
+	if (ask("policyd", cf.policyd, s, q, answer, cf.policy_timeout_ms, &e) < 0) {
 		log_warn("problem talking to policyd: %s", e.text);
 		return check_trouble(c, CODE_TRY_LATER, "Temporary lookup failure");
 	}
