@@ -252,7 +252,7 @@ static bool same_values(const struct known *k, const char *const values[METRIC_L
 	const char *labels = metric_rows[k->metric].labels;
 	uint32_t at = strncmp(labels, "service", sizeof "service" - 1) == 0 ? (uint32_t)strlen(k->key) + 1 : 0;
 
-	for (size_t i = 0; at < k->key_size; i++) {
+	for (size_t i = 0; i < METRIC_LABELS_MAX && at < k->key_size; i++) {
 		size_t n = strlen(k->key + at);
 
 		if (n >= VALUE_MAX || strcmp(k->key + at, values[i] == NULL ? "" : values[i]) != 0)
