@@ -54,11 +54,23 @@ bool utf8_valid(struct str s)
 	return true;
 }
 
+size_t utf8_beyond_ascii(struct str s)
+{
+	size_t count = 0, i = 0;
+	uint64_t word;
+
+	for (; i + sizeof word <= s.n; i += sizeof word) {
+		memcpy(&word, s.p + i, sizeof word);
+		word &= 0x8080808080808080u;
+		if (word != 0)
+			count += (size_t)__builtin_popcountll(word);
+	}
+	for (; i < s.n; i++)
+		count += (unsigned char)s.p[i] >> 7;
+	return count;
+}
+
 bool utf8_ascii(struct str s)
 {
-	for (size_t i = 0; i < s.n; i++) {
-		if ((unsigned char)s.p[i] > 127)
-			return false;
-	}
-	return true;
+	return utf8_beyond_ascii(s) == 0;
 }

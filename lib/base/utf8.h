@@ -8,5 +8,6 @@
 
 bool utf8_valid(struct str s);
 bool utf8_ascii(struct str s); /* no byte above 127 */
+size_t utf8_beyond_ascii(struct str s); /* how many bytes are above 127 */
 
 #endif

@@ -23,24 +23,61 @@ static bool says_nothing(struct str s)
 	return i == s.n || s.p[i] == '#';
 }
 
+/* Can the text behind a line not continue it? Then it need not be looked at more closely. */
+static bool begins_line(char first)
+{
+	return !is_blank(first) && first != '#' && first != '\n';
+}
+
+bool lines_cut(struct lines *l, struct buf *space, struct str *text, int *line)
+{
+	bool begun = false, joined = false;
+
+	while (l->rest.n > 0 && !(begun && begins_line(l->rest.p[0]))) {
+		struct str one = str_cut(&l->rest, '\n');
+
+		l->next++;
+		if (says_nothing(one))
+			continue;
+		one = without_trailing_blanks(one);
+		if (!begun) {
+			*text = one;
+			*line = l->next - 1;
+			begun = true;
+			continue;
+		}
+		if (!joined) {
+			buf_clear(space);
+			buf_add(space, *text);
+			joined = true;
+		}
+		buf_add(space, one);
+	}
+	if (joined)
+		*text = buf_str(space);
+	return begun;
+}
+
 bool lines_next(struct lines *l, struct buf *text, int *line)
 {
-	bool begun = false;
+	struct buf space = { 0 };
+	struct str found = STR_NONE;
+	bool more = lines_cut(l, &space, &found, line);
 
 	buf_clear(text);
-	while (l->rest.n > 0) {
-		struct str rest = l->rest, one = str_cut(&rest, '\n');
+	buf_add(text, found);
+	buf_done(&space);
+	return more;
+}
 
-		if (!says_nothing(one)) {
-			if (begun && !is_blank(one.p[0]))
-				break;
-			if (!begun)
-				*line = l->next;
-			begun = true;
-			buf_add(text, without_trailing_blanks(one));
-		}
-		l->rest = rest;
-		l->next++;
+size_t lines_most(struct str text)
+{
+	size_t count = 1; /* the first line, whatever it begins with */
+	ptrdiff_t end;
+
+	while ((end = str_chr(text, '\n')) >= 0) {
+		text = str_skip(text, (size_t)end + 1);
+		count += text.n > 0 && begins_line(text.p[0]);
 	}
-	return begun;
+	return count;
 }

@@ -16,5 +16,9 @@ struct lines {
 /* The next logical line into *text (cleared first) and the number of its first line. False: no more. A first line that begins with white
  * space comes as it is: it continues nothing. */
 bool lines_next(struct lines *l, struct buf *text, int *line);
+/* The same without a copy where it can be: *text is a part of what is read, or of *space when lines had to be joined. */
+bool lines_cut(struct lines *l, struct buf *space, struct str *text, int *line);
+/* So many logical lines has the text at most; quickly counted. */
+size_t lines_most(struct str text);
 
 #endif

@@ -65,9 +65,9 @@ static void index_free(void *index)
 static const struct rule_index networks = { index_new, index_add, index_find, index_free };
 static const struct rule_engine engine = { cut_network, compile_network, parse_subject, match_network, mem_free, &networks };
 
-static void *cidr_parse(const char *file, struct str text, struct complaints *c)
+static void *cidr_parse(const char *file, struct buf *text, struct complaints *c)
 {
-	return rules_parse(&engine, file, text, c);
+	return rules_parse(&engine, file, buf_str(text), c);
 }
 
 static void cidr_free(void *content)

@@ -115,9 +115,9 @@ static int match(const void *compiled, struct rule_subject *s, struct err *e)
 
 static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL };
 
-static void *pcre_parse(const char *file, struct str text, struct complaints *c)
+static void *pcre_parse(const char *file, struct buf *text, struct complaints *c)
 {
-	return rules_parse(&engine, file, text, c);
+	return rules_parse(&engine, file, buf_str(text), c);
 }
 
 static void pcre_free(void *content)

@@ -68,9 +68,9 @@ static void release(void *compiled)
 
 static const struct rule_engine engine = { rules_cut_delimited, compile, NULL, match, release, NULL };
 
-static void *regexp_parse(const char *file, struct str text, struct complaints *c)
+static void *regexp_parse(const char *file, struct buf *text, struct complaints *c)
 {
-	return rules_parse(&engine, file, text, c);
+	return rules_parse(&engine, file, buf_str(text), c);
 }
 
 static void regexp_free(void *content)

@@ -56,7 +56,7 @@ static void read_and_parse(void *arg)
 	struct buf text = { 0 };
 
 	if (fs_read_file(l->source->file.path, SOURCE_FILE_MAX, &text, &l->e) == 0)
-		l->content = l->source->format->parse(l->source->file.path, buf_str(&text), &l->complaints);
+		l->content = l->source->format->parse(l->source->file.path, &text, &l->complaints);
 	buf_done(&text);
 }
 
@@ -100,7 +100,7 @@ static void load_inline(struct source *s, struct str name)
 		buf_add(&text, word);
 		buf_addc(&text, '\n');
 	}
-	s->content = s->format->parse("inline", buf_str(&text), &complaints);
+	s->content = s->format->parse("inline", &text, &complaints);
 	log_complaints(&complaints);
 	buf_done(&text);
 }

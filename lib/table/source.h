@@ -21,8 +21,8 @@ struct complaints {
 void complain_line(struct complaints *c, bool wrong, const char *file, int line, const char *what);
 
 struct source_format {
-	/* Text to content. file: for messages. Lines that are wrong go to c and are left out. */
-	void *(*parse)(const char *file, struct str text, struct complaints *c);
+	/* Text to content, which may keep the text's memory. file: for messages. Lines that are wrong go to c and are left out. */
+	void *(*parse)(const char *file, struct buf *text, struct complaints *c);
 	void (*free)(void *content);
 	bool allow_inline; /* "{ { line } { line } }" in place of a file name */
 };

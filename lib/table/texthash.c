@@ -6,6 +6,7 @@
 
 #include "lib/base/hash.h"
 #include "lib/base/mem.h"
+#include "lib/base/utf8.h"
 #include "lib/conf/lines.h"
 #include "lib/table/registry.h"
 #include "lib/table/source.h"
@@ -13,22 +14,15 @@
 
 #define STYLE_LINES_MAX 2000 /* lines that are looked at to see what kind of file it is */
 
-struct pair { /* in store: the key, then the value */
-	size_t at;
-	uint32_t key_size, value_size;
-};
-
 struct slot { /* of a table with open addressing */
-	uint32_t hash, number; /* number: of the pair, from 1; 0: empty */
+	uint32_t hash, at; /* at: of the key in store, from 1; 0: empty */
 };
 
 struct content {
-	char *store; /* room for the whole file, which holds no key or value twice, and for what folding adds */
+	char *store; /* the text read, made into "key NUL value NUL" in place: a pair is never longer than the lines it comes from */
 	size_t used;
-	struct pair *pairs;
-	uint32_t count, cap;
 	struct slot *slots;
-	uint32_t slot_count; /* a power of two, more than count */
+	uint32_t slot_count; /* a power of two, well more than there are keys */
 };
 
 static uint32_t hash_of(struct str key)
@@ -36,11 +30,9 @@ static uint32_t hash_of(struct str key)
 	return (uint32_t)hash_bytes(key);
 }
 
-static struct str key_of(const struct content *c, uint32_t number)
+static struct str string_at(const struct content *c, size_t at)
 {
-	const struct pair *p = &c->pairs[number - 1];
-
-	return str_n(c->store + p->at, p->key_size);
+	return str_z(c->store + at);
 }
 
 /* The slot with this key, or the empty one where the search ended. */
@@ -48,51 +40,29 @@ static struct slot *find(const struct content *c, uint32_t hash, struct str key)
 {
 	uint32_t i = hash & (c->slot_count - 1);
 
-	while (c->slots[i].number != 0 && (c->slots[i].hash != hash || !str_eq(key_of(c, c->slots[i].number), key)))
+	while (c->slots[i].at != 0 && (c->slots[i].hash != hash || !str_eq(string_at(c, c->slots[i].at - 1), key)))
 		i = (i + 1) & (c->slot_count - 1);
 	return &c->slots[i];
 }
 
-/* Twice the slots. */
-static void widen(struct content *c)
+static void add_string(struct content *c, struct str s)
 {
-	struct slot *old = c->slots;
-	uint32_t old_count = c->slot_count;
-
-	c->slot_count = old_count == 0 ? 64 : old_count * 2;
-	c->slots = mem_array(c->slot_count, sizeof *c->slots);
-	for (uint32_t k = 0; k < old_count; k++) {
-		uint32_t i = old[k].hash & (c->slot_count - 1);
-
-		if (old[k].number == 0)
-			continue;
-		while (c->slots[i].number != 0)
-			i = (i + 1) & (c->slot_count - 1);
-		c->slots[i] = old[k];
-	}
-	mem_free(old);
+	memmove(c->store + c->used, s.p, s.n);
+	c->used += s.n;
+	c->store[c->used++] = '\0';
 }
 
 /* False: the key has a value already. */
 static bool add_pair(struct content *c, struct str key, struct str value)
 {
 	uint32_t hash = hash_of(key);
-	struct slot *slot;
+	struct slot *slot = find(c, hash, key);
 
-	if (c->count >= c->slot_count / 3 * 2)
-		widen(c);
-	slot = find(c, hash, key);
-	if (slot->number != 0)
+	if (slot->at != 0)
 		return false;
-	if (c->count == c->cap) {
-		c->cap = c->cap == 0 ? 64 : c->cap * 2;
-		c->pairs = mem_grow(c->pairs, c->cap, sizeof *c->pairs);
-	}
-	memcpy(c->store + c->used, key.p, key.n);
-	memcpy(c->store + c->used + key.n, value.p, value.n);
-	c->pairs[c->count++] = (struct pair){ c->used, (uint32_t)key.n, (uint32_t)value.n };
-	*slot = (struct slot){ hash, c->count };
-	c->used += key.n + value.n;
+	*slot = (struct slot){ hash, (uint32_t)c->used + 1 };
+	add_string(c, key);
+	add_string(c, value);
 	return true;
 }
 
@@ -105,6 +75,8 @@ static size_t key_size(struct str line, char stop)
 	for (i = 0; i < line.n; i++) {
 		char c = line.p[i];
 
+		if ((unsigned char)c > ' ' && c != '"' && c != '\\' && c != stop)
+			continue; /* most are */
 		if (c == '\\' && i + 1 < line.n)
 			i++;
 		else if (c == '"')
@@ -147,13 +119,14 @@ static enum line_style line_style(struct str line)
 static bool is_alias_file(struct str text)
 {
 	struct lines l = { text, 1 };
-	struct buf line = { 0 };
+	struct buf space = { 0 };
+	struct str line;
 	size_t count[3] = { 0 };
 	int number, seen = 0;
 
-	while (seen++ < STYLE_LINES_MAX && lines_next(&l, &line, &number))
-		count[line_style(buf_str(&line))]++;
-	buf_done(&line);
+	while (seen++ < STYLE_LINES_MAX && lines_cut(&l, &space, &line, &number))
+		count[line_style(line)]++;
+	buf_done(&space);
 	return count[STYLE_ALIAS] > count[STYLE_PLAIN];
 }
 
@@ -195,16 +168,6 @@ static void key_writer_done(struct key_writer *w)
 	buf_done(&w->folded);
 }
 
-/* Folding makes no ASCII key longer. */
-static size_t store_size(struct str text)
-{
-	size_t beyond_ascii = 0;
-
-	for (size_t i = 0; i < text.n; i++)
-		beyond_ascii += (unsigned char)text.p[i] >> 7;
-	return text.n + TABLE_FOLDED_MAX(beyond_ascii) + 1;
-}
-
 /* Take a line apart. NULL: well; else what is wrong with it. */
 static const char *cut_line(struct str line, bool alias, struct str *key, struct str *value)
 {
@@ -214,6 +177,8 @@ static const char *cut_line(struct str line, bool alias, struct str *key, struct
 	*value = str_trim(str_skip(line, n));
 	if (line.p[0] == ' ' || line.p[0] == '\t')
 		return "the first line must not begin with white space";
+	if (memchr(line.p, '\0', line.n) != NULL)
+		return "a line must not have a NUL octet";
 	if (alias) {
 		if (value->n == 0 || value->p[0] != ':')
 			return "\"name: value\" expected";
@@ -224,19 +189,41 @@ static const char *cut_line(struct str line, bool alias, struct str *key, struct
 	return alias ? "\"name: value\" expected" : "\"key value\" expected";
 }
 
-static void *content_parse(const char *file, struct str text, struct complaints *complaints)
+/* Folding makes no ASCII key longer; others may outgrow their line, so that their text begins later than the pairs do. Returns where. */
+static size_t make_room(struct buf *text)
+{
+	size_t beyond_ascii = utf8_beyond_ascii(buf_str(text)), room = TABLE_FOLDED_MAX(beyond_ascii) - beyond_ascii;
+
+	(void)buf_reserve(text, room);
+	if (room > 0)
+		memmove(text->p + room, text->p, text->n);
+	return room;
+}
+
+/* Slots for all lines, if each is a pair, and half as many more. */
+static void make_slots(struct content *c, size_t lines)
+{
+	c->slot_count = 64;
+	while (c->slot_count < lines + lines / 2)
+		c->slot_count *= 2;
+	c->slots = mem_array(c->slot_count, sizeof *c->slots);
+}
+
+static void *content_parse(const char *file, struct buf *text, struct complaints *complaints)
 {
 	struct content *c = mem_alloc(sizeof *c);
-	struct key_writer w = { .alias = is_alias_file(text) };
-	struct lines l = { text, 1 };
-	struct buf line = { 0 };
-	struct str key, value;
+	struct key_writer w = { .alias = is_alias_file(buf_str(text)) };
+	size_t size = text->n, room = make_room(text);
+	struct lines l = { str_n(text->p + room, size), 1 };
+	struct buf space = { 0 };
+	struct str line, key, value;
 	int number;
 
-	c->store = mem_alloc(store_size(text));
-	widen(c);
-	while (lines_next(&l, &line, &number)) {
-		const char *wrong = cut_line(buf_str(&line), w.alias, &key, &value);
+	c->store = text->p;
+	*text = (struct buf){ 0 };
+	make_slots(c, lines_most(l.rest));
+	while (lines_cut(&l, &space, &line, &number)) {
+		const char *wrong = cut_line(line, w.alias, &key, &value);
 
 		if (wrong != NULL)
 			complain_line(complaints, true, file, number, wrong);
@@ -244,7 +231,8 @@ static void *content_parse(const char *file, struct str text, struct complaints 
 			complain_line(complaints, false, file, number, "the key has a value already, this one is ignored");
 	}
 	key_writer_done(&w);
-	buf_done(&line);
+	buf_done(&space);
+	c->store = mem_grow(c->store, c->used + 1, 1);
 	return c;
 }
 
@@ -252,12 +240,12 @@ void table_read_text(const struct text_reader *r, struct str text)
 {
 	struct lines l = { text, 1 };
 	struct key_writer w = { .alias = r->alias, .keep_case = r->keep_case };
-	struct buf line = { 0 };
-	struct str key, value;
+	struct buf space = { 0 };
+	struct str line, key, value;
 	int number;
 
-	while (lines_next(&l, &line, &number)) {
-		const char *wrong = cut_line(buf_str(&line), r->alias, &key, &value);
+	while (lines_cut(&l, &space, &line, &number)) {
+		const char *wrong = cut_line(line, r->alias, &key, &value);
 
 		if (wrong != NULL)
 			r->wrong(r->ctx, number, wrong);
@@ -265,7 +253,7 @@ void table_read_text(const struct text_reader *r, struct str text)
 			r->pair(r->ctx, number, write_key(&w, key), value);
 	}
 	key_writer_done(&w);
-	buf_done(&line);
+	buf_done(&space);
 }
 
 static void content_free(void *content)
@@ -273,7 +261,6 @@ static void content_free(void *content)
 	struct content *c = content;
 
 	mem_free(c->slots);
-	mem_free(c->pairs);
 	mem_free(c->store);
 	mem_free(c);
 }
@@ -292,17 +279,17 @@ static enum table_answer text_lookup(struct table *t, struct str key, struct buf
 {
 	struct buf folded = { 0 };
 	const struct content *c;
-	uint32_t number;
+	size_t at;
 
 	(void)e; /* memory lookups cannot fail */
 	key = table_key(t, key, &folded);
 	c = source_use(t->state);
-	number = find(c, hash_of(key), key)->number;
-	if (number != 0)
-		buf_addn(value, c->store + c->pairs[number - 1].at + key.n, c->pairs[number - 1].value_size);
+	at = find(c, hash_of(key), key)->at;
+	if (at != 0)
+		buf_add(value, string_at(c, at + key.n));
 	source_release(t->state);
 	buf_done(&folded);
-	return number != 0 ? TABLE_FOUND : TABLE_MISSING;
+	return at != 0 ? TABLE_FOUND : TABLE_MISSING;
 }
 
 static void text_close(struct table *t)
@@ -329,8 +316,12 @@ static int text_each(struct table *t, table_each_fn *fn, void *ctx, struct err *
 	const struct content *c = source_use(t->state);
 
 	(void)e; /* cannot fail */
-	for (uint32_t i = 0; i < c->count; i++)
-		fn(ctx, key_of(c, i + 1), str_n(c->store + c->pairs[i].at + c->pairs[i].key_size, c->pairs[i].value_size));
+	for (size_t at = 0; at < c->used;) {
+		struct str key = string_at(c, at), value = string_at(c, at + key.n + 1);
+
+		fn(ctx, key, value);
+		at += key.n + 1 + value.n + 1;
+	}
 	source_release(t->state);
 	return 0;
 }

@@ -34,5 +34,6 @@ int main(void)
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
 		ok(utf8_valid(str_z(rows[i].text)) == rows[i].valid, "row %zu is %s", i, rows[i].valid ? "valid" : "invalid");
 	ok(utf8_ascii(STR("a\x7f")) && !utf8_ascii(STR("a\x80")), "ASCII");
+	ok(utf8_beyond_ascii(STR("seven..")) == 0 && utf8_beyond_ascii(STR("eigh\xc3\xa4t then \xff...\x80")) == 4, "bytes beyond it");
 	return done_testing();
 }
