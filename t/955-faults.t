@@ -3,15 +3,14 @@
 # queue file; a clock that is set. Nothing is acknowledged that is not on disk, nothing acknowledged is lost, and when the trouble is over mail flows again.
 use strict;
 use warnings;
-use Gatepost::Process qw(slurp spawn spew wait_for);
+use Gatepost::Fault qw(need_faults with_fault);
+use Gatepost::Process qw(spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Test::More;
 use Time::HiRes qw(sleep);
 
-my ($strace) = grep { -x } map { "$_/strace" } split /:/, $ENV{PATH};
-plan skip_all => 'no strace' unless $strace;
-plan skip_all => 'strace and the sanitizers do not go together' if Gatepost::Test::build() =~ /asan/;
+need_faults();
 my $sink = Gatepost::Sink->new;
 my $mta = Gatepost::Test->new(
     sink    => $sink->port,
@@ -24,25 +23,6 @@ sub arrived { my ($name) = @_; return scalar grep { $_->{content} =~ /^Subject: 
 like mail('first'), qr/^250/, 'it works';
 ok $sink->wait_message(qr/^Subject: first/m), 'delivered';
 
-# Run code while the daemon's system calls fail.
-sub with_fault {
-    my ($daemon, $inject, $code) = @_;
-    my $out = $mta->dir . '/strace';
-    unlink $out;
-    my $pid = spawn("$out.err", $strace, '-f', '-o', $out, '-e', 'trace=' . ($inject =~ /^([\w,]+)/)[0], '-e', "inject=$inject", map { ('-p', $_) } $mta->pids($daemon));
-    my $attached = wait_for(sub {
-        for my $p ($mta->pids($daemon)) {
-            open my $f, '<', "/proc/$p/status" or return 0;
-            return 0 unless grep { /^TracerPid:\s*[1-9]/ } <$f>;
-        }
-        return 1;
-    });
-    plan skip_all => 'strace may not attach' unless $attached;
-    $code->();
-    kill 'INT', $pid;
-    waitpid $pid, 0;
-}
-
 for my $case (
     [ 'fsync fails with EIO',      'fsync,fdatasync:error=EIO' ],
     [ 'the disk is full',          'pwrite64,pwritev,pwritev2:error=ENOSPC' ],
@@ -54,7 +34,7 @@ for my $case (
     my ($what, $inject) = @$case;
     subtest "cleanup: $what" => sub {
         (my $name = $what) =~ s/\W+/-/g;
-        with_fault('cleanup', $inject, sub { like mail($name), qr/^4\d\d /, 'the client is asked to try again' });
+        with_fault($mta, 'cleanup', $inject, sub { like mail($name), qr/^4\d\d /, 'the client is asked to try again' });
         ok $mta->wait_empty, 'no file is left';
         like mail("$name-again"), qr/^250/, 'and when that is over it works';
         ok $sink->wait_message(qr/^Subject: $name-again/m), 'delivered';
@@ -72,7 +52,7 @@ for my $case (
     my ($what, $inject) = @$case;
     subtest "qmgr: $what" => sub {
         (my $name = "qmgr $what") =~ s/\W+/-/g;
-        with_fault('qmgr', $inject, sub {
+        with_fault($mta, 'qmgr', $inject, sub {
             like mail($name), qr/^250/, 'accepted';
             ok $sink->wait_message(qr/^Subject: $name/m), 'delivered';
         });

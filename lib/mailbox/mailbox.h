@@ -45,5 +45,7 @@ void mailbox_run(const struct mailbox_task *t, struct report *out); /* Suspends.
 unsigned mbox_lock_flags(const char *words); /* mailbox_delivery_lock, virtual_mailbox_lock */
 /* The code and kind for a failed file operation: deferrals all, a full mailbox too - its owner may make room. */
 void mailbox_trouble(struct report *out, int errnum, const char *what, const char *doing);
+/* The same for content_write() and what follows it. unreadable: of our own file, which is no fault of the mailbox. */
+void mailbox_not_written(struct report *out, int errnum, bool unreadable, const char *what);
 
 #endif

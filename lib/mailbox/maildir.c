@@ -131,7 +131,7 @@ void maildir_deliver(const char *path, const char *hostname, const char *what, c
 		int errnum = errno;
 
 		unlink(f.moved ? buf_z(&f.final) : buf_z(&f.tmp));
-		mailbox_trouble(out, errnum, what, unreadable ? "cannot read the message" : "error writing message");
+		mailbox_not_written(out, errnum, unreadable, what);
 	} else {
 		out->kind = ERR_NONE;
 	}

@@ -32,6 +32,14 @@ void mailbox_trouble(struct report *out, int errnum, const char *what, const cha
 	report_set(out, code.c == 5 ? ERR_PERM : ERR_TEMP, code, "cannot update %s. %s: %s", what, doing, strerror(errnum));
 }
 
+void mailbox_not_written(struct report *out, int errnum, bool unreadable, const char *what)
+{
+	if (unreadable)
+		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot read the message");
+	else
+		mailbox_trouble(out, errnum, what, "error writing message");
+}
+
 unsigned mbox_lock_flags(const char *words)
 {
 	static const struct {
@@ -155,10 +163,7 @@ static void append(const struct mbox *m, int fd, bool regular, const struct cont
 	errnum = errno;
 	if (regular && ftruncate(fd, end) < 0)
 		errnum = errno; /* the rest of a message stays behind: the operator reads about the file either way */
-	if (unreadable)
-		report_set(out, ERR_TEMP, CODE(0, 4, 3, 0), "cannot read the message");
-	else
-		mailbox_trouble(out, errnum, m->what, "error writing message");
+	mailbox_not_written(out, errnum, unreadable, m->what);
 }
 
 /* A link that root made, where nobody else can put one: a mailbox that was moved. */
