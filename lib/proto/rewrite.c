@@ -93,6 +93,7 @@ static bool cache_get(struct rewrite_client *c, struct str key, struct arena *a,
 	out->address = arena_dup(a, k->answer.address);
 	out->transport = arena_dup(a, k->answer.transport);
 	out->nexthop = arena_dup(a, k->answer.nexthop);
+	out->alias = arena_dup(a, k->answer.alias);
 	out->why = arena_dup(a, k->answer.why);
 	return true;
 }
@@ -118,13 +119,14 @@ static void cache_put(struct rewrite_client *c, struct str key, const struct rew
 		cache_drop(c, old);
 	else if (map_count(c->cache) >= CACHE_MAX)
 		cache_drop(c, LIST_OWNER(c->used.prev, struct cached, use));
-	k = mem_alloc(sizeof *k + key.n + r->address.n + r->transport.n + r->nexthop.n + r->why.n);
+	k = mem_alloc(sizeof *k + key.n + r->address.n + r->transport.n + r->nexthop.n + r->alias.n + r->why.n);
 	at = k->bytes;
 	k->key = keep(&at, key);
 	k->answer = *r;
 	k->answer.address = keep(&at, r->address);
 	k->answer.transport = keep(&at, r->transport);
 	k->answer.nexthop = keep(&at, r->nexthop);
+	k->answer.alias = keep(&at, r->alias);
 	k->answer.why = keep(&at, r->why);
 	k->until = clock_mono_ms() + CACHE_TTL_MS;
 	map_put(c->cache, k->key, k);
@@ -160,6 +162,7 @@ static int receive_answer(struct stream *s, struct arena *a, struct rewrite_answ
 	out->address = wire_get_str(&in);
 	out->transport = wire_get_str(&in);
 	out->nexthop = wire_get_str(&in);
+	out->alias = wire_get_str(&in);
 	out->why = wire_get_str(&in);
 	return wire_ok(&in) && klass <= CLASS_DEFAULT ? 0 : wire_malformed(e);
 }
@@ -244,6 +247,7 @@ int rewrite_send_answer(struct stream *s, const struct rewrite_answer *out, int6
 	wire_put_str(&b, out->address);
 	wire_put_str(&b, out->transport);
 	wire_put_str(&b, out->nexthop);
+	wire_put_str(&b, out->alias);
 	wire_put_str(&b, out->why);
 	wire_end(&b, at);
 	return wire_send(s, &b, NULL, 0, deadline, e);

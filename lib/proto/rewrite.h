@@ -37,6 +37,7 @@ struct rewrite_answer {
 	struct str address; /* standard form: user@fully.qualified */
 	struct str transport; /* master.cf service: "smtp", "local", "error" ... */
 	struct str nexthop; /* "example.com", "[127.0.0.1]:25", or for error the text */
+	struct str alias; /* REWRITE_ALIASED to one address alone: that address, as the table has it */
 	struct str why;
 };
 

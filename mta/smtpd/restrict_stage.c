@@ -101,7 +101,7 @@ static enum verdict rcpt_lists(struct session *s)
 		return CHECK_OK;
 	if (run(s, second, name, "Recipient address") == CHECK_REJECT)
 		return CHECK_REJECT;
-	if (s->t.discard || !cf.reject_unlisted_rcpt || (cf.override & OVERRIDE_NO_UNKNOWN_RCPT) || s->t.rcpt_checked)
+	if (s->t.discard || s->defer_if_permit.active || !cf.reject_unlisted_rcpt || (cf.override & OVERRIDE_NO_UNKNOWN_RCPT) || s->t.rcpt_checked)
 		return CHECK_DUNNO;
 	c = check_begin(s, LIST_RCPT, name, "Recipient address");
 	return reject_unlisted_recipient(&c, NULL);

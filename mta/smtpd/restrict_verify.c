@@ -26,35 +26,24 @@ struct unverified { /* sender and recipient differ in their parameters only */
 	struct code fallback;
 };
 
-static enum verdict undecided(struct check *c, const struct unverified *u, struct str reason)
-{
-	struct arena *a = session_scratch(c->s);
-	struct str quoted = addr_quote(a, u->given);
-	struct str text = arena_printf(a, "<%.*s>: %s rejected: unverified address: %.*s", STRF(quoted), u->klass, STRF(reason));
-	struct code code = u->fallback;
-
-	code.smtp = (short)u->defer_code;
-	return check_tempfail(c, u->tempfail, code, text);
-}
-
+/* With a code of 4xx, what the probe was refused for is no more than "unverified", and a later refusal goes first. */
 static enum verdict verify(struct check *c, const struct unverified *u)
 {
 	struct arena *a = session_scratch(c->s);
+	struct str quoted = addr_quote(a, u->given), text;
+	struct code code = u->fallback;
 	struct verify_answer v;
-	struct str reason;
-	struct code code;
 
 	if (u->answer == NULL)
 		return check_trouble(c, CODE(451, 4, 3, 0), "<%.*s>: Temporary lookup failure", STRF(u->given));
 	verify_address(c->s, u->answer, &v);
 	if (v.status == VERIFY_GOOD)
 		return CHECK_DUNNO;
-	reason = *u->reason != '\0' ? str_z(u->reason) : str_sub(v.reason, 0, REASON_SHOWN);
-	if (v.status == VERIFY_UNSURE)
-		return undecided(c, u, reason);
-	code = v.code;
-	code.smtp = (short)u->reject_code;
-	return check_reject_about(c, code, addr_quote(a, u->given), u->klass, arena_printf(a, "undeliverable address: %.*s", STRF(reason)));
+	code.smtp = (short)(v.status == VERIFY_BAD ? u->reject_code : u->defer_code);
+	code.c = (unsigned char)(code.smtp / 100);
+	text = arena_printf(a, "<%.*s>: %s rejected: %s address: %.*s", STRF(quoted), u->klass, code.c == 4 ? "unverified" : "undeliverable",
+		STRF(*u->reason != '\0' ? str_z(u->reason) : str_sub(v.reason, 0, REASON_SHOWN)));
+	return code.c == 4 ? check_tempfail(c, u->tempfail, code, text) : check_reject(c, code, "%.*s", STRF(text));
 }
 
 enum verdict reject_unverified_recipient(struct check *c, const struct rule *r)
@@ -70,11 +59,14 @@ enum verdict reject_unverified_recipient(struct check *c, const struct rule *r)
 enum verdict reject_unverified_sender(struct check *c, const struct rule *r)
 {
 	struct transaction *t = &c->s->t;
-	struct unverified u = { t->sender, t->sender_answer, "Sender address", cf.code_unverified_sender, cf.code_unsure_sender,
+	struct unverified u = { t->sender, NULL, "Sender address", cf.code_unverified_sender, cf.code_unsure_sender,
 		cf.unverified_sender_reason, cf.unverified_sender_tempfail, CODE(450, 4, 1, 7) };
 
 	(void)r; /* takes no argument */
-	return u.given.n > 0 ? verify(c, &u) : CHECK_DUNNO;
+	if (u.given.n == 0)
+		return CHECK_DUNNO;
+	u.answer = resolve_ask(c->s, u.given, true);
+	return verify(c, &u);
 }
 
 /* ---- backup MX ---- */

@@ -18,11 +18,13 @@
 #include "lib/net/sock.h"
 #include "lib/proto/deliver.h"
 #include "lib/service/shared_cache.h"
+#include "mta/smtpd/resolve.h"
 #include "mta/smtpd/settings.h"
 
 #define CACHE_ENTRIES 20000
 #define NEAR_MS 60000        /* trust in one's own copy of what is in Redis */
 #define PROBE_PATIENCE_MS 900000
+#define ALIAS_STEPS 10       /* aliases of aliases */
 #define UNSURE_S 60          /* how long an undecided answer stands: nobody is asked more often than that */
 
 static struct {
@@ -95,7 +97,6 @@ bool verify_is_our_sender(struct str address)
 struct memory {
 	char status; /* 'g', 'b', 'u' */
 	int64_t at_s;
-	struct code code;
 	struct str reason;
 };
 
@@ -103,14 +104,13 @@ static bool read_memory(struct str text, struct memory *m)
 {
 	struct str status = str_cut(&text, ' '), at = str_cut(&text, ' ');
 	uint64_t seconds;
-	size_t used;
+	struct code code;
 
 	if (status.n != 1 || !str_to_u64(at, INT64_MAX, &seconds))
 		return false;
-	used = dsn_parse(text, &m->code);
 	m->status = status.p[0];
 	m->at_s = (int64_t)seconds;
-	m->reason = str_skip(text, used);
+	m->reason = str_skip(text, dsn_parse(text, &code));
 	return m->status == 'g' || m->status == 'b' || m->status == 'u';
 }
 
@@ -185,7 +185,7 @@ static void run_probe(void *arg)
 	if (fd < 0 || ask_agent(p, fd, &e) < 0) {
 		log_warn("address verification of \"%.*s\" by transport %.*s: %s", STRF(p->address), STRF(p->transport),
 			fd < 0 ? "no descriptor" : e.text);
-		remember(p->a, p->address, 'u', CODE(0, 4, 3, 0), STR("Address verification is not possible now"));
+		remember(p->a, p->address, 'u', CODE(0, 4, 3, 0), STR("mail transport unavailable"));
 	}
 	if (fd >= 0)
 		close(fd);
@@ -264,29 +264,41 @@ static bool recall(struct session *s, struct str address, struct memory *m)
 	return shared_cache_get(verify.cache, session_scratch(s), address, &text) && read_memory(text, m);
 }
 
-/* What needs no probe: an address whose alias we have, and the words of the error transport. False: it needs one. */
+/* An address that stands for another one alone is as good as that one. NULL: a table failed. */
+static const struct rewrite_answer *follow_aliases(struct session *s, const struct rewrite_answer *w)
+{
+	for (int i = 0; i < ALIAS_STEPS && w != NULL && w->alias.n > 0 && !str_eqi(w->alias, w->address); i++)
+		w = resolve_ask(s, w->alias, true);
+	return w;
+}
+
+/* What needs no probe: an address that stands for several, and the words of the error transport. False: it needs one. */
 static bool known_already(struct session *s, const struct rewrite_answer *w, struct verify_answer *out)
 {
-	struct str text = w->nexthop;
+	struct code code;
 
-	*out = (struct verify_answer){ VERIFY_GOOD, CODE(0, 2, 0, 0), STR_NONE };
-	if (w->flags & REWRITE_ALIASED)
+	*out = (struct verify_answer){ VERIFY_GOOD, STR_NONE };
+	if ((w->flags & REWRITE_ALIASED) && !str_eqi(w->alias, w->address))
 		return true;
 	if (!str_eqz(w->transport, "error") && !str_eqz(w->transport, "retry"))
 		return false;
 	out->status = str_eqz(w->transport, "error") ? VERIFY_BAD : VERIFY_UNSURE;
-	out->code = out->status == VERIFY_BAD ? CODE(0, 5, 1, 1) : CODE(0, 4, 1, 1);
-	text = str_skip(text, dsn_parse(text, &out->code));
-	out->reason = arena_dup(session_scratch(s), text);
+	out->reason = arena_dup(session_scratch(s), str_skip(w->nexthop, dsn_parse(w->nexthop, &code)));
 	return true;
 }
 
 void verify_address(struct session *s, const struct rewrite_answer *w, struct verify_answer *out)
 {
-	struct str address = arena_lower(session_scratch(s), w->address);
+	struct str address;
 	struct memory m;
 	struct probe *p;
 
+	w = follow_aliases(s, w);
+	if (w == NULL) {
+		*out = (struct verify_answer){ VERIFY_UNSURE, STR("Temporary lookup failure") };
+		return;
+	}
+	address = arena_lower(session_scratch(s), w->address);
 	if (known_already(s, w, out))
 		return;
 	if (recall(s, address, &m)) {
@@ -297,7 +309,7 @@ void verify_address(struct session *s, const struct rewrite_answer *w, struct ve
 		if (p != NULL)
 			wait_for(p);
 		if (!recall(s, address, &m))
-			m = (struct memory){ 'u', 0, CODE(0, 4, 1, 1), STR("Address verification in progress") };
+			m = (struct memory){ 'u', 0, STR("Address verification in progress") };
 	}
-	*out = (struct verify_answer){ m.status == 'g' ? VERIFY_GOOD : m.status == 'b' ? VERIFY_BAD : VERIFY_UNSURE, m.code, m.reason };
+	*out = (struct verify_answer){ m.status == 'g' ? VERIFY_GOOD : m.status == 'b' ? VERIFY_BAD : VERIFY_UNSURE, m.reason };
 }

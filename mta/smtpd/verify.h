@@ -11,12 +11,11 @@ enum verify_status { VERIFY_GOOD, VERIFY_BAD, VERIFY_UNSURE };
 
 struct verify_answer {
 	enum verify_status status;
-	struct code code; /* enhanced part: what the probe met */
 	struct str reason; /* lives in the command's scratch */
 };
 
 void verify_init(const struct conf *c);
-/* w: what trivial-rewrite says of the address. Waits for a probe as long as address_verify_poll_* say; it goes on after that. Suspends. */
+/* w: what trivial-rewrite says of the address, asked whether it is known. Waits for a probe as long as address_verify_poll_* say; it goes on after that. Suspends. */
 void verify_address(struct session *s, const struct rewrite_answer *w, struct verify_answer *out);
 /* The sender of our probes: others may ask for it as a recipient, to verify it in turn. */
 bool verify_is_our_sender(struct str address);

@@ -14,14 +14,33 @@ static enum table_answer listed(const struct routing *r, const struct tables *ts
 	return answer;
 }
 
-/* Addresses that are rewritten before delivery exist, whatever becomes of them. */
-static enum table_answer is_rewritten(const struct routing *r, const struct rewrite_answer *out, struct err *e)
+/* What a table says an address stands for, when that is one address without quotes; else nothing. */
+static struct str alone(struct arena *a, struct str value, struct str asked, struct str ext)
 {
-	const struct tables *const all[] = { &r->recipient_canonical, &r->canonical, &r->virtual_aliases };
-	enum table_answer answer = TABLE_MISSING;
+	value = str_trim(value);
+	return str_any(value, ", \t\r\n\"<") >= 0 ? STR_NONE : tables_answer_address(a, arena_dup(a, value), asked, ext);
+}
 
-	for (size_t i = 0; i < sizeof all / sizeof *all && answer == TABLE_MISSING; i++)
-		answer = listed(r, all[i], out->address, out->klass == CLASS_LOCAL, e);
+/* Addresses that are rewritten before delivery exist, whatever becomes of them. */
+static enum table_answer is_rewritten(const struct routing *r, struct arena *a, struct rewrite_answer *out, struct err *e)
+{
+	const struct {
+		const struct tables *tables;
+		bool propagate;
+	} all[] = { { &r->recipient_canonical, r->propagate_canonical }, { &r->canonical, r->propagate_canonical },
+		{ &r->virtual_aliases, r->propagate_virtual } };
+	enum table_answer answer = TABLE_MISSING;
+	struct buf value = { 0 };
+	struct str ext = STR_NONE;
+
+	for (size_t i = 0; i < sizeof all / sizeof *all && answer == TABLE_MISSING; i++) {
+		if (all[i].tables->count == 0)
+			continue;
+		answer = tables_lookup_address(all[i].tables, out->address, r->delimiters, out->klass == CLASS_LOCAL, &value, &ext, e);
+		if (answer == TABLE_FOUND)
+			out->alias = alone(a, buf_str(&value), out->address, all[i].propagate ? ext : STR_NONE);
+	}
+	buf_done(&value);
 	return answer;
 }
 
@@ -48,9 +67,9 @@ static enum table_answer is_in_class(const struct routing *r, const struct rewri
 	return ts->count == 0 ? TABLE_FOUND : listed(r, ts, out->address, out->klass == CLASS_LOCAL, e);
 }
 
-int resolve_known(const struct routing *r, struct rewrite_answer *out, struct err *e)
+int resolve_known(const struct routing *r, struct arena *a, struct rewrite_answer *out, struct err *e)
 {
-	enum table_answer answer = is_rewritten(r, out, e);
+	enum table_answer answer = is_rewritten(r, a, out, e);
 
 	if (answer == TABLE_FOUND)
 		out->flags |= REWRITE_ALIASED | REWRITE_KNOWN;

@@ -299,7 +299,7 @@ static int resolve(struct resolving *s)
 		out->flags |= REWRITE_ROUTED;
 	if (default_route(s) < 0 || ask_transport_maps(s) < 0 || ask_relocated_maps(s) < 0)
 		return -1;
-	if ((s->q->flags & REWRITE_CHECK_KNOWN) && resolve_known(s->r, out, &s->e) < 0)
+	if ((s->q->flags & REWRITE_CHECK_KNOWN) && resolve_known(s->r, s->a, out, &s->e) < 0)
 		return failed(s);
 	return 0;
 }

@@ -133,6 +133,8 @@ static void read_settings(struct routing *r, const struct conf *c)
 	r->null_domain_local = conf_bool(c, "resolve_null_domain");
 	r->dequoted = conf_bool(c, "resolve_dequoted_address");
 	r->numeric_domains = conf_bool(c, "resolve_numeric_domain");
+	r->propagate_canonical = conf_list_has(c, "propagate_unmatched_extensions", "canonical");
+	r->propagate_virtual = conf_list_has(c, "propagate_unmatched_extensions", "virtual");
 	r->transport_parents_plain = conf_list_has(c, "parent_domain_matches_subdomains", "transport_maps");
 }
 

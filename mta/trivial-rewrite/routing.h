@@ -12,6 +12,7 @@ struct routing {
 	struct matchlist *mydestination, *own_addresses, *virtual_alias_domains, *virtual_mailbox_domains, *relay_domains;
 	/* recipients */
 	struct tables local_recipients, virtual_aliases, virtual_mailboxes, relay_recipients, canonical, recipient_canonical;
+	bool propagate_canonical, propagate_virtual; /* +extensions */
 	/* routes */
 	struct tables transport, relocated, sender_relayhost, sender_transport;
 	bool transport_parents_plain; /* transport_maps in parent_domain_matches_subdomains */
@@ -31,7 +32,8 @@ void routing_close(struct routing *r);
 struct str rewrite_address(const struct routing *r, struct arena *a, struct str address, bool local_context);
 /* Class, transport and next hop. Texts live in a or r. Never fails otherwise than by out->temp_fail. */
 void resolve_address(const struct routing *r, struct arena *a, const struct rewrite_question *q, struct rewrite_answer *out);
-/* known.c: do the tables of the answer's class have this recipient? Sets REWRITE_KNOWN and REWRITE_ALIASED. -1 with *e: a table failed. */
-int resolve_known(const struct routing *r, struct rewrite_answer *out, struct err *e);
+/* known.c: do the tables of the answer's class have this recipient? Sets REWRITE_KNOWN, REWRITE_ALIASED and alias. -1 with *e: a table
+ * failed. */
+int resolve_known(const struct routing *r, struct arena *a, struct rewrite_answer *out, struct err *e);
 
 #endif
