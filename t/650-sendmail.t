@@ -1,8 +1,10 @@
 #!/usr/bin/perl
-# t/650-sendmail.t - sendmail -bs: what a program says on standard input becomes mail, one message for each that was meant as one.
+# t/650-sendmail.t - sendmail: -bs, where what a program says on standard input becomes mail, one message for each that was meant as one; its
+# parameters; reports of deliveries and of what would be delivered, and its options, beside Postfix's where that is installed.
 use strict;
 use warnings;
-use Gatepost::Process qw(slurp spew);
+use Gatepost::Postfix;
+use Gatepost::Process qw(slurp spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Test::More;
@@ -69,4 +71,106 @@ ok $other->wait_empty, 'all went to the filter without a next hop of its own';
 ok $other->log_has(qr/to=<a b\@far\.test>, relay=/), 'addresses in the log as they are';
 is scalar(grep { $_->{content} =~ /forged/ } $sink->messages), 0, 'nothing forged';
 $other->stop;
+
+# ---- beside Postfix ----
+my %class = (gatepost => 'Gatepost::Test', Gatepost::Postfix::installed() ? (postfix => 'Gatepost::Postfix') : ());
+my %at = map { $_ => Gatepost::Sink->new } sort keys %class;
+my %there;
+for (reverse sort keys %class) {
+    $there{$_} = $class{$_}->new(sink => $at{$_}->port, main_cf => {
+        myorigin => 'origin.test', mydestination => 'local.test', mail_name => 'MTA', compatibility_level => '3.6', recipient_delimiter => '+', content_filter => 'smtp:[127.0.0.1]:' . $at{$_}->port,
+        local_recipient_maps => 'inline:{ ann=x, bob=x }', alias_maps => 'inline:{ { ann = |/bin/false }, { bob = x@far.test, y@far.test }, { cat = /dev/null } }', allow_mail_to_files => 'alias', mailbox_transport_maps => 'inline:{ dan=discard:dan }',
+        virtual_mailbox_domains => 'box.test', virtual_mailbox_maps => 'inline:{ a@box.test=a/, m@box.test=m }', virtual_mailbox_base => '/nonexistent', virtual_uid_maps => 'static:65534', virtual_gid_maps => 'static:65534',
+        virtual_alias_maps => 'inline:{ { list@local.test = ann@local.test, r@far.test } }', minimal_backoff_time => '1h', maximal_backoff_time => '1h',
+        transport_maps => 'inline:{ pipe.test=program:, disc.test=discard:gone, { err.test = error:5.1.2 no way }, { later.test = retry:4.3.5 later }, dead.test=smtp:[127.0.0.1]:9 }',
+    }, master_cf => "program unix - n n - - pipe user=nobody argv=/bin/false \${recipient}\n")->start;
+}
+
+# (status and output, the content of the report that is mailed to the sender, the lines of the log about deliveries)
+sub reported {
+    my ($who, $input, $sender, @arguments) = @_;
+    my $mta = $there{$who};
+    spew($mta->dir . '/input', $input);
+    my @command = map { s/'/'\\''/gr } $mta->sendmail('-f', $sender, @arguments);
+    my $text = `@{[ join ' ', map { "'$_'" } @command ]} <'@{[ $mta->dir ]}/input' 2>&1`;
+    my $status = $? >> 8;
+    my $report = '';
+    wait_for(sub { ($report) = grep { /Subject: Mail Delivery Status Report/ && /^To: \Q$sender\E\r?$/m } map { $_->{content} } $at{$who}->messages; $report }, 20);
+    my ($id) = ($report // '') =~ /^X-MTA-Queue-ID: (\S+?)\r?$/m;
+    $report =~ s/\r//g if $report;
+    my @log = sort map { s/delay=.*?, dsn=/dsn=/r =~ s/:\d{4,5},/:port,/r =~ s/conn_use=\d+, //r } $id ? $mta->log =~ /: $id: (to=.*)$/mg : ();
+    return ("$status $text", $report // 'no report', \@log);
+}
+
+# What a report says of each recipient.
+sub told {
+    my ($report) = @_;
+    $report =~ s/\n[ \t]+/ /g;
+    return [sort map { join '; ', /^((?:Final-Recipient|Action|Status|Remote-MTA|Diagnostic-Code): .*?)(?::\d{4,5})?(?:: 250.*)?$/mg } grep { /^Final-Recipient/ } split /\n\n/, $report];
+}
+
+my @probed = qw(r@far.test ann@local.test unknown@local.test cat@local.test list@local.test dan@local.test a@box.test m@box.test b@box.test p@pipe.test d@disc.test e@err.test t@later.test dead@dead.test);
+my %probe = map { $_ => [reported($_, '', 'probe@far.test', '-bv', @probed, 'bob@local.test')] } sort keys %there;
+is $probe{gatepost}[0], "0 Mail Delivery Status Report will be mailed to <probe\@far.test>.\n", '-bv';
+is scalar(@{ told($probe{gatepost}[1]) }), 16, 'all recipients are in the report';
+like $probe{gatepost}[1], qr/^<bob\@local\.test>: delivery via local: forwards to x\@far\.test; forwards to\n +y\@far\.test$/m, 'both ways of an alias' or diag $probe{gatepost}[1];
+like $probe{gatepost}[1], qr/^<unknown\@local\.test>: delivery via local: unknown user: "unknown"$/m, 'who is unknown';
+like $probe{gatepost}[1], qr/^Subject: probe\nTo: r\@far\.test,\n ann\@local\.test,$/m, 'the message that was none';
+ok wait_for(sub { !grep { $_->{mail} =~ /probe/ } $at{gatepost}->messages }, 1), 'nothing was delivered';
+my %verbose = map { $_ => [reported($_, "Subject: verbose\n\nx\n", 'verbose@far.test', '-v', 'r@far.test')] } sort keys %there;
+is $verbose{gatepost}[0], "0 Mail Delivery Status Report will be mailed to <verbose\@far.test>.\n", '-v';
+like $verbose{gatepost}[1], qr/^<r\@far\.test>: delivery via 127\.0\.0\.1.* 250 2\.0\.0 Ok: queued$/m, 'what became of the message';
+like $verbose{gatepost}[1], qr/^Action: relayed\nStatus: 2\.0\.0$/m, '... for programs';
+unlike $verbose{gatepost}[1], qr/^x$/m, '... without its text';
+SKIP: {
+    skip 'no Postfix', 4 unless $there{postfix};
+    is_deeply [grep { !/bob/ } @{ $probe{gatepost}[2] }], [grep { !/bob/ } @{ $probe{postfix}[2] }], '-bv: log as of Postfix';
+    is_deeply [grep { !/\b[xy]\@far|bob/ } @{ told($probe{gatepost}[1]) }], [grep { !/\b[xy]\@far|bob/ } @{ told($probe{postfix}[1]) }], '... and report';
+    is_deeply $verbose{gatepost}[2], $verbose{postfix}[2], '-v: log as of Postfix';
+    is_deeply told($verbose{gatepost}[1]), told($verbose{postfix}[1]), '... and report';
+}
+
+# Options: [arguments, input]; N in them becomes a number of the case's own.
+my $to = 'rN@far.test';
+my @options = (
+    map({ [$_, 'x'] } "-Am $to", "-Ac $to", "-B8BITMIME $to", "-B 7BIT $to", "-h5 $to", "-h 5 $to", "-i $to", "-L tag $to", "-m $to", "-N never $to", "-N success,delay $to", "-N bad $to", "-N never,success $to", "-O a=b $to", "-o7 $to", "-o8 $to", "-oA/etc/x $to",
+        "-oi $to", "-om $to", "-oem $to", "-ox $to", "-o x $to", "-p smtp:h $to", "-R full $to", "-R hdrs $to", "-R bad $to", "-r s\@far.test $to", "-f s\@far.test -r t\@far.test $to", "-f '' $to", "-f '<>' $to", "-f 'a b <x\@far.test>' $to", "-f '<x\@far.test>' $to",
+        "-f x\@far.test,y\@far.test $to", qq(-f '"q q"\@far.test' $to), "-f x $to", "-U $to", "-V envid $to", "-V 'en vid+=' $to", "-V '' $to", "-XV $to", "-XV+= $to", "-x $to", "-em $to", "-e p $to", "-bm $to", "-b m $to", "-q5m $to", "-- $to", "$to -f s\@far.test",
+        "-bh", "-bH", "a$to,b$to 'c$to d$to'", "'grp: a$to, b$to;'", qq('"Name" <$to>'), "'$to (comment)'", "-t $to", "-F 'A B' $to", "-F 'A, B.' $to", "a\@$to -i b\@far.test"),
+    ["-t", "To: a$to,\n b$to\nCc: g: c$to, d$to;\nBcc: e$to\nSubject: t\n\nx\n"], ["-t", "Resent-To: a$to\nTo: b$to\nBcc: c$to\nSubject: t\n\nx\n"], ["-t", "Resent-Bcc: a$to\nBcc: c$to\nTo: b$to\n\nx\n"], ["-t", "Resent-From: a$to\nTo: b$to\nBcc: z$to\n\nx\n"],
+    ["-t", "To: undisclosed-recipients:;\nBcc: z$to\n\nx\n"], ["-t -f s\@far.test", "From: me\nTo: a$to\n\nx\n"], [$to, "Bcc: z$to\nTo: b$to\n\nx\n"], ["-t q$to", "To: a$to\n\nx\n"], ["-ti", "To: a$to\n\nx\n.\ny\n"], ["-it", "To: $to\n\nx\n"], ["-t -oi -f s\@far.test", "To: $to\n\nx\n"],
+    ["-t", "To: a$to\nTo: b$to\n\nx\n"], [$to, "a\n.\nb\n"], ["-i $to", "a\n.\nb\n"], [$to, "From x\n>From y\nSubject: f\n\nFrom z\n"], [$to, "\nbody\n"], [$to, 'no line end'], [$to, ''], [$to, "a\0b\n"], ["-t", qq(To: "a, b" <$to>\n\nx\n)], ["-t", "To : $to\n\nx\n"],
+    ["-t", "To: a$to b$to\n\nx\n"], ["-G -f g\@far.test $to", "Subject: g\nTo: joe\n\nx\n"], ["-G -t -f g\@far.test", "Subject: g\nTo: $to\nBcc: z$to\n\nx\n"], ["-t", "Apparently-To: a$to\nTo: $to\n\nx\n"], ["-t", "Subject: x\nBcc: a$to\nBcc: b$to\n\nx\n"],
+);
+
+# name of the case => what was said and sent
+sub by_options {
+    my ($who) = @_;
+    my ($mta, %did) = $there{$who};
+    for my $i (0 .. $#options) {
+        my ($arguments, $input) = map { s/N\@/$i\@/gr =~ s/(\@r$i)\@/$1/gr } @{ $options[$i] };
+        spew($mta->dir . '/input', $input);
+        my $text = `@{[ $mta->sendmail ]} $arguments <'@{[ $mta->dir ]}/input' 2>&1`;
+        $did{$i} = ($? == 0 ? 'taken' : 'refused') . ($text =~ /(warning:.*?ignored|warning:.*? malformed)/ ? ', warned' : '');
+    }
+    wait_for(sub { $mta->queued == 0 && @{ [$mta->log =~ /: removed$/mg] } >= @{ [$mta->log =~ /uid=\d+ from=</g] } }, 20) or diag "$who has mail left";
+    for ($at{$who}->messages) {
+        my ($i) = "@{ $_->{rcpt} }" =~ /(\d+)\@far/ or next;
+        my ($header, $body) = split /\r\n\r\n/, $_->{content} =~ s/\AReceived: [^\n]*\n(?:\t[^\n]*\n)*//r, 2;
+        my $fields = join ' | ', sort split /\r\n(?![ \t])/, $header;
+        $fields =~ s/(Message-Id: <)[^@]*/$1/g;
+        $fields =~ s/Date: [^|]*\d/Date:/g;
+        $did{$i} .= "\n$_->{mail} " . join(' ', sort @{ $_->{rcpt} }) . "\n$fields\n" . ($body // '');
+    }
+    return \%did;
+}
+
+SKIP: {
+    skip 'no Postfix', 1 unless $there{postfix};
+    my %did = map { $_ => by_options($_) } sort keys %there;
+    my @known = ([qr/^-N bad/, 'its warning is longer'], [qr/malformed|^-f x\@far.test,|^-f ''|^-f '<>'/, 'MAILER-DAEMON has a name'], [qr/^-B 7BIT/, 'which goes without saying'], [qr/^-q5m/, 'no daemon: mail is taken'], [qr/ -f s\@far\.test$/, 'a name that looks like an option gets no domain']);
+    my @different = grep { my $i = $_; ($did{gatepost}{$i} // '') ne ($did{postfix}{$i} // '') && !grep { $options[$i][0] =~ $_->[0] } @known } 0 .. $#options;
+    is scalar @different, 0, scalar(@options) . ' ways to submit a message' or diag map { "$options[$_][0] <<$options[$_][1]\n  Postfix:  $did{postfix}{$_}\n  Gatepost: $did{gatepost}{$_}\n" } @different;
+}
+$_->stop for values %there;
 done_testing;

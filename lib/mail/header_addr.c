@@ -13,6 +13,7 @@ struct scan {
 	struct buf word; /* the address being collected, unquoted */
 	bool in_angle, done; /* inside <...>; address complete, only decoration may follow */
 	bool gap; /* a blank came after word */
+	size_t begun; /* found before this element of the list */
 	struct str *found;
 	size_t count, cap;
 };
@@ -33,6 +34,12 @@ static void emit(struct scan *s)
 	}
 	buf_clear(&s->word);
 	s->in_angle = s->done = s->gap = false;
+}
+
+static void end_element(struct scan *s)
+{
+	emit(s);
+	s->begun = s->count;
 }
 
 static char next(struct scan *s)
@@ -59,11 +66,21 @@ static void skip_comment(struct scan *s)
 	}
 }
 
+/* "a@b.test c@d.test" are two, unless a "<" shows that they were a display name. */
+static bool is_whole(const struct scan *s)
+{
+	char last = s->word.n > 0 ? s->word.p[s->word.n - 1] : '@';
+
+	return !s->in_angle && last != '@' && last != '.' && str_chr(buf_str(&s->word), '@') > 0;
+}
+
 /* Line ends never get into an address. */
 static void put(struct scan *s, char c)
 {
 	if (s->done || c == '\r' || c == '\n' || c == '\0')
 		return;
+	if (s->gap && c != '@' && c != '.' && is_whole(s))
+		emit(s);
 	if (s->gap && s->word.n > 0 && c != '@' && c != '.' && s->word.p[s->word.n - 1] != '@' && s->word.p[s->word.n - 1] != '.')
 		buf_addc(&s->word, ' ');
 	s->gap = false;
@@ -118,6 +135,7 @@ static void take(struct scan *s, char c)
 		if (s->done)
 			break;
 		forget(s);
+		s->count = s->begun;
 		s->in_angle = true;
 		break;
 	case '>':
@@ -130,10 +148,10 @@ static void take(struct scan *s, char c)
 		break;
 	case ',':
 		if (!s->in_angle || s->word.n == 0 || s->word.p[0] != '@')
-			emit(s);
+			end_element(s);
 		break;
 	case ';':
-		emit(s);
+		end_element(s);
 		break;
 	case ' ':
 	case '\t':

@@ -39,15 +39,6 @@ static int next_request(struct waiting *w, struct arena *a, struct deliver_reque
 	return got == 0 ? 0 : 1;
 }
 
-/* An agent that could only find out by delivering believes what the address tables said. */
-static void believe(struct arena *a, const struct deliver_request *r, struct deliver_answer *out)
-{
-	struct deliver_result res = { .status = DELIVER_SENT, .code = CODE(0, 2, 0, 0), .relay = STR("none"), .text = STR("known here") };
-
-	(void)a; /* nothing to keep */
-	agent_same_result(r, &res, out);
-}
-
 static int serve_one(struct stream *s, struct arena *a, const struct deliver_request *r, agent_deliver_fn *deliver)
 {
 	struct deliver_answer answer = { .count = r->m.rcpt_count };
@@ -63,26 +54,16 @@ static int serve_one(struct stream *s, struct arena *a, const struct deliver_req
 	return sent;
 }
 
-static void serve_all(struct stream *s, const char *label, agent_deliver_fn *deliver, agent_deliver_fn *probe)
+void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver)
 {
 	struct arena *a = arena_new(label);
 	struct waiting w = { .io = s };
 	struct deliver_request r;
 
 	list_init(&w.link);
-	while (next_request(&w, a, &r) == 0 && serve_one(s, a, &r, r.m.flags & QUEUE_PROBE ? probe : deliver) == 0)
+	while (next_request(&w, a, &r) == 0 && serve_one(s, a, &r, deliver) == 0)
 		arena_reset(a);
 	arena_free(a);
-}
-
-void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver)
-{
-	serve_all(s, label, deliver, believe);
-}
-
-void agent_serve_probing(struct stream *s, const char *label, agent_deliver_fn *deliver)
-{
-	serve_all(s, label, deliver, deliver);
 }
 
 void agent_drain(void)

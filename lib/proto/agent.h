@@ -4,13 +4,12 @@
 
 #include "lib/proto/deliver.h"
 
-/* Fills out->results[0..count), which are there already, one per recipient; logs each with deliver_log(). */
+/* Fills out->results[0..count), which are there already, one per recipient; logs each with deliver_log(). With QUEUE_PROBE nothing is
+ * delivered, and the result says how it would be; there may be no content. */
 typedef void agent_deliver_fn(struct arena *a, const struct deliver_request *r, struct deliver_answer *out);
 
 /* Serve requests on s until the peer closes or agent_drain(). label: static text. Suspends. */
 void agent_serve(struct stream *s, const char *label, agent_deliver_fn *deliver);
-/* The same for an agent that knows what QUEUE_PROBE asks: would it be delivered? Others answer yes without being asked. Suspends. */
-void agent_serve_probing(struct stream *s, const char *label, agent_deliver_fn *deliver);
 /* No more requests than those under way: the service's drain(). */
 void agent_drain(void);
 

@@ -71,7 +71,7 @@ int bounce_receive_request(struct stream *s, struct arena *a, struct bounce_requ
 	out->rcpts = arena_alloc(a, (out->rcpt_count + 1) * sizeof *out->rcpts);
 	for (size_t i = 0; i < out->rcpt_count; i++)
 		get_rcpt(&in, &out->rcpts[i]);
-	if (!wire_ok(&in) || kind > BOUNCE_SUCCESS)
+	if (!wire_ok(&in) || kind >= BOUNCE_KINDS)
 		return wire_malformed(e);
 	return wire_take_fds(s, &out->fd, 1, e);
 }

@@ -11,13 +11,14 @@
 #include "lib/proto/deliver.h"
 #include "lib/queue/queue.h"
 
-enum bounce_kind { BOUNCE_FAILURE, BOUNCE_DELAY, BOUNCE_SUCCESS };
+enum bounce_kind { BOUNCE_FAILURE, BOUNCE_DELAY, BOUNCE_SUCCESS, BOUNCE_REPORT }; /* REPORT: of all recipients, good and bad */
+#define BOUNCE_KINDS (BOUNCE_REPORT + 1)
 
 struct bounce_rcpt {
 	struct queue_rcpt rcpt;
 	struct code code;
 	struct str relay, text, remote_mta;
-	enum deliver_action action; /* SUCCESS */
+	enum deliver_action action; /* of what was sent */
 };
 
 struct bounce_request {

@@ -35,7 +35,9 @@ enum { /* queue_message.flags */
 	QUEUE_BOUNCE = 64, /* a notification made by ourselves */
 	QUEUE_REQUIRETLS = 128,
 	QUEUE_LOCAL = 256, /* submitted on this machine (pickup, bounce, forward) */
-	QUEUE_PROBE = 512 /* no message: would it be delivered? Only in requests to delivery agents, never in a file */
+	QUEUE_PROBE = 512, /* would it be delivered? Agents find out and deliver nothing; in a file the sender gets a report (sendmail -bv) */
+	QUEUE_TRACE = 1024, /* the sender gets a report of the first attempt (sendmail -v) */
+	QUEUE_COMPLETE = 2048 /* in maildrop: from a gateway, no address in its header is ours to complete (sendmail -G) */
 };
 
 struct queue_client { /* where it came from: for logs, XFORWARD, pipe macros; all may be empty */

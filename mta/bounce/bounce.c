@@ -28,7 +28,7 @@
 static struct {
 	const struct conf *conf;
 	struct arena *life;
-	struct template templates[BOUNCE_SUCCESS + 1];
+	struct template templates[BOUNCE_KINDS];
 	const char *double_bounce; /* local part */
 	bool tell_bounce, tell_2bounce, tell_delay;
 	bool threaded;
@@ -46,12 +46,14 @@ static const char *const sender_words[] = {
 	[BOUNCE_FAILURE] = "sender non-delivery notification",
 	[BOUNCE_DELAY] = "sender delay notification",
 	[BOUNCE_SUCCESS] = "sender delivery status notification",
+	[BOUNCE_REPORT] = "sender delivery status notification",
 };
 
 static const char *const postmaster_words[] = {
 	[BOUNCE_FAILURE] = "postmaster non-delivery notification",
 	[BOUNCE_DELAY] = "postmaster delay notification",
 	[BOUNCE_SUCCESS] = "postmaster delivery status notification",
+	[BOUNCE_REPORT] = "postmaster delivery status notification",
 };
 
 static void read_classes(void)
@@ -84,14 +86,18 @@ static void start(const struct conf *c)
 
 /* ---- who is to be told about what ---- */
 
-/* RFC 3461 section 4.1; without NOTIFY failures and delays are reported, successes not. */
+/* RFC 3461 section 4.1; without NOTIFY failures and delays are reported, successes not. A report covers all. */
 static bool wanted(const struct bounce_request *r, int notify)
 {
 	static const int bits[] = {
 		[BOUNCE_FAILURE] = DSN_NOTIFY_FAILURE, [BOUNCE_DELAY] = DSN_NOTIFY_DELAY, [BOUNCE_SUCCESS] = DSN_NOTIFY_SUCCESS
 	};
 
-	int bit = bits[r->kind] | (r->delay_cleared ? DSN_NOTIFY_DELAY : 0);
+	int bit;
+
+	if (r->kind == BOUNCE_REPORT)
+		return true;
+	bit = bits[r->kind] | (r->delay_cleared ? DSN_NOTIFY_DELAY : 0);
 
 	if (notify == DSN_NOTIFY_NONE)
 		return r->kind != BOUNCE_SUCCESS || r->delay_cleared;
@@ -183,7 +189,7 @@ static void fill(struct notice *n, const struct bounce_request *r, char id[QUEUE
 
 static int tell_sender(const struct bounce_request *r, struct arena *a, char id[QUEUE_ID_MAX], struct err *e)
 {
-	static const char *const kinds[] = { [BOUNCE_FAILURE] = "failure", [BOUNCE_DELAY] = "delay", [BOUNCE_SUCCESS] = "success" };
+	static const char *const kinds[] = { [BOUNCE_FAILURE] = "failure", [BOUNCE_DELAY] = "delay", [BOUNCE_SUCCESS] = "success", [BOUNCE_REPORT] = "report" };
 	struct notice n = { .to = r->m.sender };
 
 	n.rcpts = pick(r, a, &n.rcpt_count);

@@ -193,7 +193,19 @@ void notice_received(const struct notice *n, struct buf *out)
 
 /* ---- first part: for people ---- */
 
-static void reason_line(struct buf *out, const struct bounce_rcpt *r)
+/* What happened; a report also says by which way. */
+static void add_reason(const struct notice *n, struct buf *out, size_t column, const struct bounce_rcpt *r)
+{
+	struct buf text = { 0 };
+
+	if (n->about->kind == BOUNCE_REPORT && r->relay.n > 0 && !str_eqz(r->relay, "none"))
+		buf_addf(&text, "delivery via %.*s: ", STRF(r->relay));
+	buf_add(&text, r->text);
+	notice_wrap(out, column, buf_str(&text));
+	buf_done(&text);
+}
+
+static void reason_line(const struct notice *n, struct buf *out, const struct bounce_rcpt *r)
 {
 	size_t start = out->n;
 
@@ -206,7 +218,7 @@ static void reason_line(struct buf *out, const struct bounce_rcpt *r)
 		buf_addz(out, ">)");
 	}
 	buf_addz(out, ": ");
-	notice_wrap(out, out->n - start, r->text);
+	add_reason(n, out, out->n - start, r);
 }
 
 static void add_text(struct buf *out, struct str text)
@@ -231,7 +243,7 @@ static void part_for_people(const struct notice *n, struct buf *out)
 	add_text(out, n->text);
 	for (size_t i = 0; i < n->rcpt_count; i++) {
 		buf_addz(out, "\r\n");
-		reason_line(out, n->rcpts[i]);
+		reason_line(n, out, n->rcpts[i]);
 	}
 }
 
@@ -240,10 +252,13 @@ static void part_for_people(const struct notice *n, struct buf *out)
 static const char *action(const struct notice *n, const struct bounce_rcpt *r)
 {
 	static const char *const successes[] = { "relayed", "delivered", "relayed", "expanded" };
+	enum bounce_kind kind = n->about->kind;
 
-	if (n->about->kind == BOUNCE_DELAY)
+	if (kind == BOUNCE_REPORT && (n->about->m.flags & QUEUE_PROBE))
+		return r->code.c == 2 ? "deliverable" : "undeliverable";
+	if (kind == BOUNCE_DELAY || (kind == BOUNCE_REPORT && r->code.c == 4))
 		return "delayed";
-	if (n->about->kind == BOUNCE_FAILURE)
+	if (kind == BOUNCE_FAILURE || (kind == BOUNCE_REPORT && r->code.c == 5))
 		return "failed";
 	return r->action == DELIVER_PLAIN && r->remote_mta.n == 0 ? "delivered" : successes[r->action];
 }
@@ -278,13 +293,13 @@ static void diagnostic_field(const struct notice *n, struct buf *out, const stru
 	buf_addz(out, "Diagnostic-Code: ");
 	if (words.n > 0) {
 		buf_addz(out, "smtp; ");
+		notice_wrap(out, out->n - start, words);
 	} else {
 		buf_addz(out, "X-");
 		add_token(out, n->mail_name);
 		buf_addz(out, "; ");
-		words = r->text;
+		add_reason(n, out, out->n - start, r);
 	}
-	notice_wrap(out, out->n - start, words);
 }
 
 /* The client's ORCPT, decoded (RFC 3461 section 6.3), else what it named without the parameter. */
@@ -361,7 +376,7 @@ static void part_message(const struct notice *n, struct buf *out)
 	bool utf8 = (n->about->m.flags & QUEUE_UTF8) != 0;
 
 	next_part(out, n,
-		n->about->kind == BOUNCE_SUCCESS ? "Message Headers"
+		n->about->kind >= BOUNCE_SUCCESS ? "Message Headers"
 		: n->whole                       ? "Undelivered Message"
 						 : "Undelivered Message Headers");
 	if (n->whole)

@@ -8,7 +8,7 @@
 
 #define FILE_MAX (256 * 1024)
 
-static const struct template built_in[BOUNCE_SUCCESS + 1] = {
+static const struct template built_in[BOUNCE_KINDS] = {
 	[BOUNCE_FAILURE] = { .subject = STR_INIT("Undelivered Mail Returned to Sender"),
 		.postmaster_subject = STR_INIT("Postmaster Copy: Undelivered Mail"),
 		.charset = STR_INIT("us-ascii"),
@@ -36,18 +36,24 @@ static const struct template built_in[BOUNCE_SUCCESS + 1] = {
 				 "\n"
 				 "As you asked to be told: it was delivered to, or for, the recipients named below.\n"
 				 "A host that it was handed to may report failures, but not this success.\n") },
+	[BOUNCE_REPORT] = { .subject = STR_INIT("Mail Delivery Status Report"),
+		.postmaster_subject = STR_INIT("Postmaster Copy: Mail Delivery Status Report"),
+		.charset = STR_INIT("us-ascii"),
+		.text = STR_INIT("This is the mail system at host $myhostname, with the report that you asked for.\n"
+				 "\n"
+				 "Behind each recipient below stands what became of the message, or would have.\n") },
 };
 
 /* ---- the file ---- */
 
 static const struct {
 	const char *name;
-	int kind; /* -1: accepted, not used */
+	enum bounce_kind kind;
 } names[] = {
 	{ "failure_template", BOUNCE_FAILURE },
 	{ "delay_template", BOUNCE_DELAY },
 	{ "success_template", BOUNCE_SUCCESS },
-	{ "verify_template", -1 },
+	{ "verify_template", BOUNCE_REPORT },
 };
 
 static bool set_header(struct str line, struct template *t)
@@ -104,16 +110,14 @@ static bool cut_here_text(struct str *rest, struct str end, struct str *body)
 
 static bool take_one(struct str name, struct str body, struct template *out, const char **why)
 {
-	struct template unused = { 0 };
-
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		if (str_eqz(name, names[i].name))
-			return set_template(body, names[i].kind < 0 ? &unused : &out[names[i].kind], why);
+			return set_template(body, &out[names[i].kind], why);
 	*why = "unknown template name";
 	return false;
 }
 
-bool template_parse(struct str text, struct arena *a, struct template out[BOUNCE_SUCCESS + 1], const char **why)
+bool template_parse(struct str text, struct arena *a, struct template out[BOUNCE_KINDS], const char **why)
 {
 	struct str rest = arena_dup(a, text);
 
@@ -133,7 +137,7 @@ bool template_parse(struct str text, struct arena *a, struct template out[BOUNCE
 	return true;
 }
 
-void template_load(const struct conf *c, struct arena *a, struct template out[BOUNCE_SUCCESS + 1])
+void template_load(const struct conf *c, struct arena *a, struct template out[BOUNCE_KINDS])
 {
 	const char *path = conf_str(c, "bounce_template_file"), *why = "";
 	struct buf text = { 0 };

@@ -13,9 +13,9 @@ struct template
 };
 
 /* Built-in templates, and over them those of the file; trouble with it is logged and the built-in ones stay. Lives in a. Blocking. */
-void template_load(const struct conf *c, struct arena *a, struct template out[BOUNCE_SUCCESS + 1]);
+void template_load(const struct conf *c, struct arena *a, struct template out[BOUNCE_KINDS]);
 /* Take templates from text. False: *why tells what is wrong, out may be half changed. */
-bool template_parse(struct str text, struct arena *a, struct template out[BOUNCE_SUCCESS + 1], const char **why);
+bool template_parse(struct str text, struct arena *a, struct template out[BOUNCE_KINDS], const char **why);
 /* The text with its variables replaced, in a. */
 struct str template_text(const struct conf *c, const struct template *t, struct arena *a);
 

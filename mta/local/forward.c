@@ -47,8 +47,11 @@ static struct forward *with_sender(struct job *j, struct str sender, bool owned)
 
 void forward_add(struct job *j, const struct origin *o, struct str address)
 {
-	struct forward *f = with_sender(j, o->sender, o->owned);
+	struct forward *f;
 
+	if (job_probed(j, o, arena_printf(j->a, "forwarded to %.*s", STRF(address))))
+		return;
+	f = with_sender(j, o->sender, o->owned);
 	if (f->count == f->cap) {
 		struct queue_rcpt *more = arena_alloc(j->a, (f->cap * 2 + 8) * sizeof *more);
 
@@ -75,7 +78,7 @@ static void make_request(struct job *j, const struct forward *f, struct cleanup_
 
 	*out = (struct cleanup_request){ .flags = CLEANUP_NO_MILTERS | CLEANUP_NO_CHECKS, .m = *m };
 	queue_id_new(out->m.id);
-	out->m.flags = (m->flags & ~(unsigned)QUEUE_HOLD) | QUEUE_LOCAL;
+	out->m.flags = (m->flags & ~(unsigned)(QUEUE_HOLD | QUEUE_TRACE)) | QUEUE_LOCAL;
 	out->m.arrival_us = clock_wall_us();
 	out->m.sender = f->sender;
 	out->m.filter = STR_NONE;

@@ -5,6 +5,7 @@
 #include "lib/service/service.h"
 #include "mta/local/local.h"
 
+#define TEXT_MAX 2000 /* octets of several outcomes in one text */
 #define TASKS_MAX 100000 /* targets of one recipient, all expansions together */
 
 struct task {
@@ -25,10 +26,16 @@ static int weight(enum deliver_status s)
 
 void job_join(struct job *j, const struct deliver_result *res)
 {
+	struct str joined = STR_NONE;
+
 	if (j->decided && res->action == DELIVER_EXPANDED && j->result->status == DELIVER_SENT)
 		j->result->action = DELIVER_EXPANDED;
+	if (j->decided && (j->r->m.flags & (QUEUE_PROBE | QUEUE_TRACE)) && j->result->text.n < TEXT_MAX)
+		joined = arena_printf(j->a, "%.*s; %.*s", STRF(j->result->text), STRF(res->text)); /* who asks wants all of it */
 	if (!j->decided || weight(res->status) > weight(j->result->status))
 		*j->result = *res;
+	if (joined.n > 0)
+		j->result->text = joined;
 	j->decided = true;
 }
 
@@ -58,6 +65,18 @@ void job_report(struct job *j, const struct origin *o, struct report *report, st
 
 	job_finish(j, o, statuses[report->kind], sent ? CODE(0, 2, 0, 0) : report->code, text);
 	buf_done(&report->text);
+}
+
+bool job_probed(struct job *j, const struct origin *o, struct str done)
+{
+	struct str verb;
+
+	if (!(j->r->m.flags & QUEUE_PROBE))
+		return false;
+	verb = str_cut(&done, ' ');
+	verb = str_sub(verb, 0, verb.n - 2);
+	job_finish(j, o, DELIVER_SENT, CODE(0, 2, 0, 0), arena_printf(j->a, "%.*ss %.*s", STRF(verb), STRF(done)));
+	return true;
 }
 
 void job_defer(struct job *j, const struct origin *o, const struct err *e)

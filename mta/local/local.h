@@ -92,6 +92,8 @@ void job_run(struct job *j, const struct queue_rcpt *rcpt); /* Suspends. */
 /* One part is done: logged, and joined with the others. text is kept as it is. */
 void job_finish(struct job *j, const struct origin *o, enum deliver_status status, struct code code, struct str text);
 void job_report(struct job *j, const struct origin *o, struct report *report, struct str success); /* releases the report */
+/* True: only a question (QUEUE_PROBE), answered now. done: what would be said had it happened: "delivered to ..." becomes "delivers to ...". */
+bool job_probed(struct job *j, const struct origin *o, struct str done);
 void job_defer(struct job *j, const struct origin *o, const struct err *e); /* logs e, tells the sender little */
 void job_join(struct job *j, const struct deliver_result *res); /* without a log line */
 bool job_duplicate(struct job *j, char kind, struct str key); /* true: that was done before */

@@ -69,9 +69,13 @@ static void write_to(struct job *j, const struct origin *o, const struct identit
 	t.root_allowed = (flags & MBOX_ANY_FILE) == 0 && is_root(who); /* the same process for all else of a user */
 	t.maildir = str_ends(path, STR("/"));
 	t.mbox = (struct mbox){ arena_z(j->a, path), flags, cfg.lock_attempts, cfg.lock_delay_ms, cfg.stale_ms, what };
+	if (t.maildir)
+		sent = STR("delivered to maildir");
+	if (job_probed(j, o, sent))
+		return;
 	make_content(j, o, !t.maildir, DELIVERED_TO_FILE, &t.content);
 	mailbox_run(&t, &report);
-	job_report(j, o, &report, t.maildir ? STR("delivered to maildir") : sent);
+	job_report(j, o, &report, sent);
 }
 
 void deliver_file(struct job *j, const struct origin *o, struct str path)
@@ -142,10 +146,12 @@ static void run_command(struct job *j, const struct origin *o, const struct loca
 {
 	struct work w = { .content = { 0 } };
 	struct child c = { .who = *user, .file_limit = cfg.size_limit, .time_limit_ms = cfg.command_limit_ms, .keep = { j->r->fd }, .keep_count = 1 };
+	struct str directory, done = arena_printf(j->a, "delivered to command: %.*s", STRF(command));
 	struct err e = ERR_INIT;
-	struct str directory;
 	struct report report;
 
+	if (job_probed(j, o, done))
+		return;
 	if (expand_names(j->a, cfg.exec_directory, n, user, o->rcpt.addr, cfg.directory_filter, &directory, &e) < 0) {
 		err_context(&e, "command_execution_directory");
 		job_defer(j, o, &e);
@@ -161,7 +167,7 @@ static void run_command(struct job *j, const struct origin *o, const struct loca
 	c.work = run;
 	c.arg = &w;
 	child_run(&c, &report);
-	job_report(j, o, &report, arena_printf(j->a, "delivered to command: %.*s", STRF(command)));
+	job_report(j, o, &report, done);
 }
 
 void deliver_command(struct job *j, const struct origin *o, struct str command)
@@ -242,7 +248,7 @@ static void deliver_spool(struct job *j, const struct origin *o, const struct lo
 	offload(look_at_spool, &spool);
 	if (spool.found && (spool.st.st_mode & (S_IWGRP | S_IWOTH)) == S_IWGRP)
 		who.gid = spool.st.st_gid;
-	if (closed_spool(&spool) && !maildirs) {
+	if (closed_spool(&spool) && !maildirs && !(j->r->m.flags & QUEUE_PROBE)) {
 		flags |= MBOX_DOTLOCK_OPTIONAL;
 		if (!make_in_closed_spool(j, o, &spool))
 			return;

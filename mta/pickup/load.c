@@ -10,11 +10,13 @@
 #include <sys/stat.h>
 
 #include "lib/base/clock.h"
+#include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
 
 #define ADDRESS_MAX 1024 /* octets; cleanup has the final word */
 #define ENVID_MAX 100    /* RFC 3461 section 4.4 */
 #define CONTENT_FLAGS (QUEUE_8BIT | QUEUE_UTF8 | QUEUE_DOTS | QUEUE_LONG_LINES | QUEUE_BODY_8BITMIME)
+#define WISH_FLAGS (QUEUE_PROBE | QUEUE_TRACE | QUEUE_COMPLETE)
 
 /* No links, neither kind, no devices, no FIFOs that keep us waiting. */
 static int open_plain(const char *path, struct stat *st, struct err *e)
@@ -67,19 +69,28 @@ static int take_rcpts(struct queue_message *m, struct err *e)
 	return count > 0 ? 0 : err_perm(e, "no recipients");
 }
 
+static bool envid_clean(struct str envid)
+{
+	struct buf clear = { 0 };
+	bool ok = clean(envid, ENVID_MAX) && addr_xtext_decode(&clear, envid);
+
+	buf_done(&clear);
+	return ok;
+}
+
 static int take_envelope(struct submission *s, struct queue_message *m, struct err *e)
 {
 	int64_t now = clock_wall_us();
 
 	if (!clean(m->sender, ADDRESS_MAX))
 		return err_perm(e, "the sender is malformed");
-	if (!clean(m->envid, ENVID_MAX) || (m->ret != DSN_RET_NONE && m->ret != DSN_RET_FULL && m->ret != DSN_RET_HDRS))
+	if (!envid_clean(m->envid) || (m->ret != DSN_RET_NONE && m->ret != DSN_RET_FULL && m->ret != DSN_RET_HDRS))
 		return err_perm(e, "a DSN setting is malformed");
 	if (!clean(m->verp, 2))
 		return err_perm(e, "the delimiters of return paths are malformed");
 	if (m->arrival_us <= 0 || m->arrival_us > now)
 		m->arrival_us = now;
-	m->flags = (m->flags & CONTENT_FLAGS) | QUEUE_LOCAL;
+	m->flags = (m->flags & (CONTENT_FLAGS | WISH_FLAGS)) | QUEUE_LOCAL;
 	m->client = (struct queue_client){ 0 };
 	m->filter = STR_NONE;
 	s->m = *m;

@@ -170,6 +170,9 @@ enum submit_result submit(struct submission *s)
 	struct cleanup_answer answer = { 0 };
 	struct err e = ERR_INIT;
 
+	if (s->m.flags & QUEUE_COMPLETE)
+		r.flags &= ~(unsigned)CLEANUP_FIX_HEADERS;
+	r.m.flags &= ~(unsigned)QUEUE_COMPLETE;
 	r.m.filter = str_z(set.content_filter);
 	log_info("%s: uid=%lu from=<%.*s>", s->m.id, (unsigned long)s->uid, STRF(s->m.sender));
 	if (ask_cleanup(s, &r, &answer, &e) < 0) {

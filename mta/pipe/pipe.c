@@ -114,7 +114,8 @@ static bool was_delivered_to(struct arena *a, const struct deliver_request *r, s
 	return false;
 }
 
-static bool refuse(struct deliver_result *res, enum deliver_status status, struct code code, struct str text)
+/* False, for who asks whether to go on. */
+static bool settle(struct deliver_result *res, enum deliver_status status, struct code code, struct str text)
 {
 	*res = (struct deliver_result){ .status = status, .code = code, .relay = res->relay, .text = text };
 	return false;
@@ -125,19 +126,19 @@ static bool acceptable(struct arena *a, const struct deliver_request *r, struct 
 	uint64_t size = r->m.header_size + r->m.body_size;
 
 	if (set.nobody)
-		return refuse(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), arena_printf(a, "user=%s: no such user or group", set.service.user));
+		return settle(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), arena_printf(a, "user=%s: no such user or group", set.service.user));
 	if (set.service.size_limit > 0 && size > set.service.size_limit)
-		return refuse(res, DELIVER_BOUNCED, CODE(0, 5, 2, 3),
+		return settle(res, DELIVER_BOUNCED, CODE(0, 5, 2, 3),
 			arena_printf(a, "message size %llu exceeds size limit %llu of transport %s", (unsigned long long)size,
 				(unsigned long long)set.service.size_limit, service_name()));
 	if (!(set.service.flags & PIPE_DELIVERED_TO))
 		return true;
 	if (r->m.rcpt_count > 1) {
 		log_warn("flags=D requires %s_destination_recipient_limit = 1", service_name());
-		return refuse(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
+		return settle(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
 	}
 	if (was_delivered_to(a, r, r->m.rcpts[0].addr))
-		return refuse(
+		return settle(
 			res, DELIVER_BOUNCED, CODE(0, 5, 4, 6), arena_printf(a, "mail forwarding loop for %.*s", STRF(r->m.rcpts[0].addr)));
 	return true;
 }
@@ -213,10 +214,14 @@ static void run_command(struct arena *a, const struct deliver_request *r, struct
 
 	if (pipe_argv(a, &p, &command.argv, &e) < 0) {
 		log_warn("%s: service %s: %s", r->m.id, service_name(), e.text);
-		refuse(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
+		(void)settle(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
 		return;
 	}
 	command.shown = command.argv[0];
+	if (r->m.flags & QUEUE_PROBE) {
+		(void)settle(res, DELIVER_SENT, CODE(0, 2, 0, 0), arena_printf(a, "delivers to command: %s", command.shown));
+		return;
+	}
 	make_content(a, &p, r->fd, &command.content);
 	child.arg = &command;
 	child.keep[child.keep_count++] = r->fd;

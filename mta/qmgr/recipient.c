@@ -74,7 +74,7 @@ static void resolve(struct message *m, size_t i, struct route *route)
 	struct rewrite_answer r;
 	struct err e = ERR_INIT;
 
-	if (m->m.filter.n > 0) {
+	if (m->m.filter.n > 0 && !(m->m.flags & QUEUE_PROBE)) { /* it is for deliveries */
 		route_to_filter(m, i, route);
 	} else if (rewrite_ask(qmgr.rewrite, m->life, &q, &r, &e) < 0) {
 		log_warn("%s: cannot resolve a recipient: %s", m->m.id, e.text);

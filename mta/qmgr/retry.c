@@ -159,7 +159,7 @@ static bool tell(struct message *m, enum bounce_kind kind, which_fn *which)
 	}
 	if (r.rcpt_count == 0)
 		return true;
-	return verp_wanted(m) && qmgr.set.verp_bounces ? tell_each(m, &r) : send_notification(m, &r);
+	return kind != BOUNCE_REPORT && verp_wanted(m) && qmgr.set.verp_bounces ? tell_each(m, &r) : send_notification(m, &r);
 }
 
 static void change_fates(struct message *m, which_fn *which, enum fate fate, bool expired)
@@ -175,6 +175,23 @@ static void report_failures(struct message *m)
 {
 	if (count_which(m, has_failed) > 0)
 		change_fates(m, has_failed, tell(m, BOUNCE_FAILURE, has_failed) ? FATE_REPORTED : FATE_DEFERRED, false);
+}
+
+static bool was_tried(const struct message *m, size_t i)
+{
+	return m->outcomes[i].fate != FATE_NONE && m->outcomes[i].fate != FATE_SAME;
+}
+
+/* sendmail -bv, whose message has had its purpose then, and -v, which wants to hear of the first attempt alone. */
+static void report_attempt(struct message *m)
+{
+	bool probe = (m->m.flags & QUEUE_PROBE) != 0, told;
+
+	if (!probe && (m->old || !(m->m.flags & QUEUE_TRACE)))
+		return;
+	told = tell(m, BOUNCE_REPORT, was_tried);
+	if (probe)
+		change_fates(m, was_tried, told ? FATE_REPORTED : FATE_DEFERRED, false);
 }
 
 /* By the operator: a mark on the file. */
@@ -213,8 +230,9 @@ static bool warn_of_delay(struct message *m)
 static bool finished(const struct message *m, size_t i)
 {
 	const struct outcome *o = &m->outcomes[i];
+	bool to_tell = (m->m.flags & QUEUE_PROBE) || wants_success(m, i);
 
-	return o->fate == FATE_REPORTED || o->fate == FATE_SAME || (o->fate == FATE_SENT && (!wants_success(m, i) || m->ending));
+	return o->fate == FATE_REPORTED || o->fate == FATE_SAME || (o->fate == FATE_SENT && (!to_tell || m->ending));
 }
 
 void retry_mark(struct message *m, const uint32_t *rcpts, size_t count)
@@ -413,6 +431,8 @@ static void keep_message(struct message *m, bool warned)
 
 void retry_finish(struct message *m)
 {
+	if (m->m.flags & (QUEUE_PROBE | QUEUE_TRACE))
+		report_attempt(m);
 	report_failures(m);
 	expire(m);
 	(void)tell(m, BOUNCE_SUCCESS, wants_success);

@@ -19,7 +19,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
-	agent_serve_probing(s, "discard request", deliver);
+	agent_serve(s, "discard request", deliver);
 }
 
 static const char *const directories[] = { "active", NULL };

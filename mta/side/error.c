@@ -34,7 +34,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
-	agent_serve_probing(s, "error request", deliver);
+	agent_serve(s, "error request", deliver);
 }
 
 static const char *const directories[] = { "active", NULL };

@@ -51,7 +51,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 {
 	(void)peer; /* qmgr */
 	(void)listener; /* there is one */
-	agent_serve_probing(s, "smtp request", deliver_message);
+	agent_serve(s, "smtp request", deliver_message);
 }
 
 static void drain(void)

@@ -61,7 +61,7 @@ struct place {
 	struct identity who;
 };
 
-static int fail(struct deliver_result *res, enum deliver_status status, struct code code, struct str text)
+static int settle(struct deliver_result *res, enum deliver_status status, struct code code, struct str text)
 {
 	res->status = status;
 	res->code = code;
@@ -73,7 +73,7 @@ static int fail(struct deliver_result *res, enum deliver_status status, struct c
 static int fail_config(struct deliver_result *res, const char *id, const char *what, struct str rcpt, const char *why)
 {
 	log_warn("%s: %s for recipient %.*s: %s", id, what, STRF(rcpt), why);
-	return fail(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
+	return settle(res, DELIVER_DEFERRED, CODE(0, 4, 3, 5), STR("mail system configuration error"));
 }
 
 static bool leads_out(struct str path)
@@ -96,10 +96,10 @@ static int find_path(struct arena *a, const char *id, struct str rcpt, struct pl
 	buf_done(&value);
 	if (answer == TABLE_FAILED) {
 		log_warn("%s: %s", id, e.text);
-		return fail(res, DELIVER_DEFERRED, CODE(0, 4, 3, 0), STR("mailbox lookup failure"));
+		return settle(res, DELIVER_DEFERRED, CODE(0, 4, 3, 0), STR("mailbox lookup failure"));
 	}
 	if (answer == TABLE_MISSING)
-		return fail(res, DELIVER_BOUNCED, CODE(0, 5, 1, 1), arena_printf(a, "unknown user: \"%.*s\"", STRF(rcpt)));
+		return settle(res, DELIVER_BOUNCED, CODE(0, 5, 1, 1), arena_printf(a, "unknown user: \"%.*s\"", STRF(rcpt)));
 	if (path.n == 0 || leads_out(path))
 		return fail_config(res, id, "virtual_mailbox_maps", rcpt, "no usable path");
 	if (set.base[0] != '\0')
@@ -121,7 +121,7 @@ static int find_id(const struct tables *ts, const char *what, uint64_t least, co
 
 	if (answer == TABLE_FAILED) {
 		log_warn("%s: %s", id, e.text);
-		r = fail(res, DELIVER_DEFERRED, CODE(0, 4, 3, 0), STR("mailbox lookup failure"));
+		r = settle(res, DELIVER_DEFERRED, CODE(0, 4, 3, 0), STR("mailbox lookup failure"));
 	} else if (answer == TABLE_MISSING) {
 		r = fail_config(res, id, what, rcpt, "nothing found");
 	} else if (!str_to_u64(str_trim(buf_str(&value)), UINT32_MAX - 1, out)) {
@@ -191,6 +191,10 @@ static void deliver_one(struct arena *a, const struct deliver_request *r, const 
 		return;
 	task.who = place.who;
 	task.maildir = place.path[strlen(place.path) - 1] == '/';
+	if (r->m.flags & QUEUE_PROBE) {
+		(void)settle(res, DELIVER_SENT, CODE(0, 2, 0, 0), task.maildir ? STR("delivers to maildir") : STR("delivers to mailbox"));
+		return;
+	}
 	task.mbox = (struct mbox){ place.path, set.locks, set.lock_attempts, set.lock_delay_ms, set.stale_ms, NULL };
 	task.mbox.what = arena_z(a, arena_printf(a, "%s %s for user %.*s", task.maildir ? "maildir" : "mailbox", place.path, STRF(rcpt->addr)));
 	task.mbox.flags |= set.strict_owner ? MBOX_OWNER : 0;

@@ -60,6 +60,8 @@ static const struct {
 	{ "\"ann b\"@example.org", "ann b@example.org|" },
 	{ "<\"a\\\"b\"@example.org>", "a\"b@example.org|" },
 	{ "ann @ example . org", "ann@example.org|" },
+	{ "ann@a.test bob@b.test, ann bob@c.test", "ann@a.test|bob@b.test|ann bob@c.test|" },
+	{ "x@y.test, ann@a.test Smith <ann@b.test>, z", "x@y.test|ann@b.test|z|" },
 	{ "ann@[192.0.2.1], joe", "ann@[192.0.2.1]|joe|" },
 	{ "ann@example.org,\r\n\tbob@example.org,,", "ann@example.org|bob@example.org|" },
 	{ "<ann@example.org> trailing <bob@example.org>", "ann@example.org|" },

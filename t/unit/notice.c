@@ -280,7 +280,7 @@ static void test_wrap(void)
 static void test_template(void)
 {
 	struct arena *a = arena_new("test");
-	struct template t[BOUNCE_SUCCESS + 1] = { 0 };
+	struct template t[BOUNCE_KINDS] = { 0 };
 	const char *why = "";
 
 	ok(template_parse(STR("# ours\n\nfailure_template = <<EOF\nCharset: utf-8\nFrom: Post <p@x>\nSubject: No\n\nDear $myhostname,\n  "
@@ -291,6 +291,7 @@ static void test_template(void)
 	is_str(t[BOUNCE_FAILURE].subject, STR("No"), "Subject");
 	is_str(t[BOUNCE_FAILURE].from, STR("Post <p@x>"), "From");
 	is_str(t[BOUNCE_FAILURE].charset, STR("utf-8"), "Charset");
+	is_str(t[BOUNCE_REPORT].text, STR("x\n"), "of a report");
 	is_str(t[BOUNCE_FAILURE].text, STR("Dear $myhostname,\n  sorry\n"), "text");
 	ok(!template_parse(STR("failure_template = <<EOF\n\nno end\n"), a, t, &why), "text without end");
 	ok(!template_parse(STR("other_template = <<EOF\n\nx\nEOF\n"), a, t, &why), "unknown name");

@@ -114,7 +114,7 @@ static void do_mail(struct dialogue *d, struct str args)
 	if (wrong == NULL && !sender_permitted(d->conf, d->request, sender))
 		wrong = "553 5.7.1 Sender address rejected: not yours";
 	d->have_sender = wrong == NULL;
-	d->request->sender = sender.n > 0 ? arena_z(d->mail, sender) : "<>";
+	d->request->sender = sender.n > 0 ? arena_z(d->mail, sender) : "";
 	say(wrong != NULL ? wrong : "250 2.1.0 Ok");
 }
 

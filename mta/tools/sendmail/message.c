@@ -94,7 +94,7 @@ static void add_recipients(struct message *m, struct arena *a, struct str list)
 		memcpy(all, m->recipients, m->recipient_count * sizeof *all);
 	for (size_t i = 0; i < count; i++)
 		if (found[i].n > 0)
-			all[m->recipient_count + kept++] = addr_unquote(a, found[i]);
+			all[m->recipient_count + kept++] = found[i];
 	m->recipients = all;
 	m->recipient_count += kept;
 }
@@ -165,23 +165,23 @@ static void add_display_name(struct buf *out, struct str name)
 }
 
 /* Only we know the submitter's full name; without one cleanup makes the field. */
-static void add_from(struct header *h, const struct request *r, struct arena *a)
+static void add_from(struct header *h, const struct request *r, bool again, struct arena *a)
 {
-	const char *sender = r->sender != NULL ? r->sender : r->login;
+	struct str field = again ? STR("Resent-From") : STR("From"), sender = request_sender(r);
 	struct buf name = { 0 }, value = { 0 };
 
-	if (header_find(h, "From", 1) != NULL || *sender == '\0' || strcmp(sender, "<>") == 0)
+	if (r->gateway || header_find(h, field.p, 1) != NULL || sender.n == 0)
 		return;
 	if (r->full_name != NULL)
 		buf_addz(&name, r->full_name);
 	else
 		gecos_name(&name);
 	if (name.n > 0) {
-		struct str address = addr_quote(a, str_z(sender));
+		struct str address = addr_quote(a, sender);
 
 		add_display_name(&value, buf_str(&name));
 		buf_addf(&value, " <%.*s>", STRF(address));
-		header_append(h, STR("From"), buf_str(&value), true);
+		header_append(h, field, buf_str(&value), true);
 	}
 	buf_done(&name);
 	buf_done(&value);
@@ -203,14 +203,29 @@ void message_read(struct message *m, const struct request *r, struct arena *a, u
 	buf_done(&input);
 }
 
+void message_probe(struct message *m, const struct request *r, struct arena *a)
+{
+	struct str from = addr_quote(a, request_sender(r));
+	struct buf text = { 0 };
+
+	buf_addf(&text, "From: %.*s\r\nSubject: probe\r\nTo:", STRF(from));
+	for (size_t i = 0; i < r->recipient_count; i++)
+		buf_addf(&text, "%s %s", i > 0 ? ",\r\n" : "", r->recipients[i]);
+	buf_addz(&text, "\r\n\r\n");
+	message_make(m, r, a, buf_str(&text));
+	buf_done(&text);
+}
+
 void message_make(struct message *m, const struct request *r, struct arena *a, struct str input)
 {
 	struct header h;
-	bool missing_blank = false;
+	bool missing_blank = false, again = false;
 	size_t body_at;
 
 	header_init(&h, a);
 	body_at = header_parse(&h, input, &missing_blank);
+	for (size_t i = 0; i < h.count; i++)
+		again |= str_startsi(h.fields[i].name, STR("Resent-"));
 	for (size_t i = 0; i < r->recipient_count; i++)
 		add_recipients(m, a, str_z(r->recipients[i]));
 	if (r->from_header) {
@@ -219,7 +234,7 @@ void message_make(struct message *m, const struct request *r, struct arena *a, s
 	}
 	if (m->recipient_count == 0)
 		fatal(EX_DATAERR, r->from_header ? "No recipient addresses found in message header" : "No valid recipient address");
-	add_from(&h, r, a);
+	add_from(&h, r, again, a);
 	header_print(&h, &m->content);
 	buf_add(&m->content, STR("\r\n"));
 	m->header_size = m->content.n;

@@ -5,7 +5,10 @@
 #include <getopt.h>
 #include <sysexits.h>
 
+#include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
+
+#define ENVID_MAX 100
 
 static void set_mode_by_name(struct request *r, const char *argv0)
 {
@@ -18,38 +21,31 @@ static void set_mode_by_name(struct request *r, const char *argv0)
 		r->mode = MODE_ALIASES;
 }
 
-static void refuse(struct request *r, const char *option)
-{
-	r->mode = MODE_REFUSED;
-	r->refused = option;
-}
-
 /* -bX */
 static void set_mode(struct request *r, const char *letters)
 {
-	switch (letters[0]) {
-	case 'm':
-		r->mode = MODE_MAIL;
-		break;
-	case 'p':
-		r->mode = MODE_LIST;
-		break;
-	case 'i':
-		r->mode = MODE_ALIASES;
-		break;
-	case 'd':
-	case 'l':
-		r->mode = MODE_START;
-		break;
-	case 's':
-		r->mode = MODE_DIALOGUE;
-		break;
-	case 'v':
-		refuse(r, "-bv");
-		break;
-	default:
-		fatal(EX_USAGE, "unsupported: -b%s", letters);
+	static const struct {
+		char letter;
+		enum mode mode;
+	} modes[] = {
+		{ 'm', MODE_MAIL },
+		{ 'p', MODE_LIST },
+		{ 'i', MODE_ALIASES },
+		{ 'd', MODE_START },
+		{ 'l', MODE_START },
+		{ 's', MODE_DIALOGUE },
+		{ 'v', MODE_PROBE },
+		{ 'h', MODE_NOTHING }, /* the host status of other programs */
+		{ 'H', MODE_NOTHING },
+	};
+
+	for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+		if (letters[0] != modes[i].letter)
+			continue;
+		r->mode = modes[i].mode;
+		return;
 	}
+	fatal(EX_USAGE, "unsupported: -b%s", letters);
 }
 
 /* -q, -q15m (a time: how often a daemon runs the queue), -qI id, -qR site */
@@ -57,12 +53,11 @@ static void set_flush(struct request *r, const char *value)
 {
 	if (value == NULL) {
 		r->mode = MODE_FLUSH;
-	} else if (value[0] == 'I') {
-		r->mode = MODE_FLUSH_ID;
+	} else if (value[0] == 'I' || value[0] == 'R') {
+		r->mode = value[0] == 'I' ? MODE_FLUSH_ID : MODE_FLUSH_SITE;
 		r->flush_what = value + 1;
-	} else if (value[0] == 'R') {
-		r->mode = MODE_FLUSH_SITE;
-		r->flush_what = value + 1;
+		if (value[1] == '\0')
+			fatal(EX_USAGE, "specify: -q%s", value[0] == 'I' ? "Iqueueid" : "Rsitename");
 	} else if (!isdigit((unsigned char)value[0])) {
 		fatal(EX_USAGE, "-q%c is not implemented", value[0]);
 	}
@@ -70,9 +65,12 @@ static void set_flush(struct request *r, const char *value)
 
 static void set_notify(struct request *r, const char *value)
 {
-	r->notify = dsn_notify_parse(str_z(value));
-	if (r->notify < 0)
-		fatal(EX_USAGE, "bad -N option value -- specify NEVER, or a list of SUCCESS, FAILURE, DELAY");
+	int notify = dsn_notify_parse(str_z(value));
+
+	if (notify < 0)
+		warn("bad -N option value -- ignored; specify NEVER, or a list of SUCCESS, FAILURE, DELAY");
+	else
+		r->notify = notify;
 }
 
 static void set_return(struct request *r, const char *value)
@@ -82,7 +80,7 @@ static void set_return(struct request *r, const char *value)
 	else if (strcasecmp(value, "hdrs") == 0)
 		r->ret = DSN_RET_HDRS;
 	else
-		fatal(EX_USAGE, "bad -R option value -- specify FULL or HDRS");
+		warn("bad -R option value -- ignored; specify FULL or HDRS");
 }
 
 static void set_body(struct request *r, const char *value)
@@ -105,6 +103,9 @@ static void set_option(struct request *r, int option, const char *value)
 		break;
 	case 'F':
 		r->full_name = value;
+		break;
+	case 'G':
+		r->gateway = true;
 		break;
 	case 'I':
 		r->mode = MODE_ALIASES;
@@ -141,11 +142,39 @@ static void set_option(struct request *r, int option, const char *value)
 	case 't':
 		r->from_header = true;
 		break;
+	case 'v':
+		r->report = true;
+		break;
 	case '?':
 		fatal(EX_USAGE, "usage: sendmail [options] [recipient ...]");
-	default: /* -A -G -L -O -U -e -h -m -n -p -v -x: for other times and other programs */
+	default: /* -A -L -O -U -e -h -m -n -p -x: for other times and other programs */
 		break;
 	}
+}
+
+/* What does not go together. */
+static void check_combination(const struct request *r)
+{
+	static const struct {
+		enum mode mode;
+		const char *name;
+	} alone[] = {
+		{ MODE_LIST, "display queue mode" },
+		{ MODE_FLUSH, "flush queue mode" },
+		{ MODE_FLUSH_ID, "flush queue mode" },
+		{ MODE_FLUSH_SITE, "flush queue mode" },
+		{ MODE_ALIASES, "alias initialization mode" },
+		{ MODE_START, "daemon mode" },
+		{ MODE_DIALOGUE, "stand-alone mode" },
+	};
+
+	for (size_t i = 0; i < sizeof alone / sizeof *alone && r->recipient_count > 0; i++)
+		if (r->mode == alone[i].mode)
+			fatal(EX_USAGE, "%s requires no recipient", alone[i].name);
+	if (r->mode == MODE_PROBE && (r->from_header || r->report || r->notify != DSN_NOTIFY_NONE))
+		fatal(EX_USAGE, "%s option cannot be used with -bv", r->from_header ? "-t" : r->report ? "-v" : "-N");
+	if (r->recipient_count == 0 && !r->from_header && (r->mode == MODE_MAIL || r->mode == MODE_PROBE))
+		fatal(EX_USAGE, "Recipient addresses must be specified on the command line or via the -t option");
 }
 
 /* Bytes that could break out of a line of the envelope. */
@@ -154,6 +183,17 @@ static void check_text(const char *what, const char *value)
 	for (const char *p = value; value != NULL && *p != '\0'; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			fatal(EX_USAGE, "%s has control characters", what);
+}
+
+/* It travels as xtext of at most 100 octets (RFC 3461 section 4.4). */
+static void check_envid(struct request *r)
+{
+	struct buf xtext = { 0 };
+
+	addr_xtext_encode(&xtext, str_z(r->envid));
+	if (r->envid != NULL && (xtext.n == 0 || xtext.n > ENVID_MAX))
+		warn("bad -V option value -- ignored");
+	r->envid = xtext.n == 0 || xtext.n > ENVID_MAX ? NULL : buf_z(&xtext);
 }
 
 void options_read(struct request *r, int argc, char **argv)
@@ -174,6 +214,8 @@ void options_read(struct request *r, int argc, char **argv)
 	check_text("the sender", r->sender);
 	check_text("the full name", r->full_name);
 	check_text("the envelope id", r->envid);
+	check_envid(r);
 	for (size_t i = 0; i < r->recipient_count; i++)
 		check_text("a recipient", r->recipients[i]);
+	check_combination(r);
 }

@@ -12,16 +12,35 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 
-void fatal(int status, const char *fmt, ...)
+#include "lib/mail/header.h"
+
+static void complain(const char *how, const char *fmt, va_list ap)
 {
 	struct buf raw = { 0 }, safe = { 0 };
+
+	buf_addfv(&raw, fmt, ap);
+	buf_add_safe(&safe, buf_str(&raw));
+	fprintf(stderr, "sendmail: %s: %s\n", how, buf_z(&safe));
+	buf_done(&raw);
+	buf_done(&safe);
+}
+
+void warn(const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	buf_addfv(&raw, fmt, ap);
+	complain("warning", fmt, ap);
 	va_end(ap);
-	buf_add_safe(&safe, buf_str(&raw));
-	fprintf(stderr, "sendmail: fatal: %s\n", buf_z(&safe));
+}
+
+void fatal(int status, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	complain("fatal", fmt, ap);
+	va_end(ap);
 	exit(status);
 }
 
@@ -40,6 +59,23 @@ static void find_login(struct request *r, struct arena *a)
 		r->login = arena_z(a, str_z(pw->pw_name));
 	else
 		r->login = arena_printf(a, "unknown.%lu", (unsigned long)getuid()).p; /* no entry: still somebody */
+}
+
+/* -f has an address in the form of a header field; what is none is answered as Postfix does. */
+static void find_sender(struct request *r, struct arena *a)
+{
+	struct str *found;
+	size_t count;
+
+	if (r->sender == NULL || *r->sender == '\0')
+		return;
+	count = header_addresses(a, str_z(r->sender), &found);
+	if (count == 1 || strcmp(r->sender, "<>") == 0) {
+		r->sender = count == 1 ? arena_z(a, found[0]) : "";
+		return;
+	}
+	warn("-f option specified malformed sender: %s", r->sender);
+	r->sender = "";
 }
 
 /* Every program's standard descriptors exist, so that no file we open becomes one of them by accident. */
@@ -77,8 +113,6 @@ static void send_mail(struct request *r, const struct conf *c, struct arena *a)
 
 	choose_delimiters(r, c);
 	check_permission(c, r->login);
-	if (r->recipient_count == 0 && !r->from_header && r->mode == MODE_MAIL)
-		fatal(EX_USAGE, "Recipient addresses must be specified on the command line or via the -t option");
 	if (chdir(conf_str(c, "queue_directory")) < 0)
 		fatal(EX_TEMPFAIL, "%s: %s", conf_str(c, "queue_directory"), strerror(errno));
 	if (r->mode == MODE_DIALOGUE) {
@@ -89,8 +123,13 @@ static void send_mail(struct request *r, const struct conf *c, struct arena *a)
 	}
 	if (!sender_permitted(c, r, request_sender(r)))
 		fatal(EX_NOPERM, "User %s(%lu) is not allowed to send mail as <%.*s>", r->login, (unsigned long)getuid(), STRF(request_sender(r)));
-	message_read(&m, r, a, (uint64_t)conf_size(c, "message_size_limit"));
+	if (r->mode == MODE_PROBE)
+		message_probe(&m, r, a);
+	else
+		message_read(&m, r, a, (uint64_t)conf_size(c, "message_size_limit"));
 	submit(&m, r);
+	if (r->mode == MODE_PROBE || r->report)
+		printf("Mail Delivery Status Report will be mailed to <%.*s>.\n", STRF(request_sender(r)));
 	buf_done(&m.content);
 }
 
@@ -116,11 +155,12 @@ int main(int argc, char **argv)
 		run_flush(&r);
 	case MODE_START:
 		run_start(&r);
-	case MODE_REFUSED:
-		fatal(EX_UNAVAILABLE, "option %s is not supported", r.refused);
+	case MODE_NOTHING:
+		return EX_OK;
 	case MODE_ALIASES:
 		run_aliases(&r);
 	case MODE_DIALOGUE:
+	case MODE_PROBE:
 	case MODE_MAIL:
 		break;
 	}
@@ -128,6 +168,7 @@ int main(int argc, char **argv)
 	if (c == NULL)
 		return EX_CONFIG;
 	find_login(&r, a);
+	find_sender(&r, a);
 	r.line_ends = conf_str(c, "sendmail_fix_line_endings");
 	send_mail(&r, c, a);
 	conf_free(c);

@@ -8,7 +8,7 @@
 #include "lib/base/arena.h"
 #include "lib/conf/conf.h"
 
-enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_START, MODE_DIALOGUE, MODE_REFUSED };
+enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_START, MODE_DIALOGUE, MODE_PROBE, MODE_NOTHING };
 
 struct request { /* what the command line asks for */
 	enum mode mode;
@@ -19,11 +19,12 @@ struct request { /* what the command line asks for */
 	const char *sender; /* NULL: login */
 	const char *full_name; /* NULL: from the password file */
 	const char *flush_what; /* MODE_FLUSH_ID, MODE_FLUSH_SITE */
-	const char *refused; /* MODE_REFUSED: the option */
 	const char *line_ends; /* sendmail_fix_line_endings */
 	bool dot_is_text; /* -i: a line with only "." does not end the message */
 	bool from_header; /* -t: recipients from To, Cc and Bcc */
 	bool body_8bit; /* -B 8BITMIME */
+	bool gateway; /* -G: the header is complete */
+	bool report; /* -v: what became of the first attempt is mailed to the sender */
 	int notify, ret; /* DSN_ */
 	const char *envid;
 	const char *verp; /* NULL: none; else two delimiters, or nothing for the default */
@@ -38,7 +39,9 @@ struct message {
 	size_t recipient_count;
 };
 
-/* "sendmail: fatal: <text>" on standard error, and exit. */
+/* "sendmail: warning: <text>" on standard error. */
+void warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* "sendmail: fatal: <text>" there, and exit. */
 void fatal(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3), noreturn));
 
 /* options.c: never returns with a request that makes no sense. */
@@ -52,6 +55,8 @@ bool sender_permitted(const struct conf *c, const struct request *r, struct str 
 uint64_t message_max(uint64_t limit); /* octets that are taken at all */
 void message_read(struct message *m, const struct request *r, struct arena *a, uint64_t max);
 
+/* -bv: what stands for the message that is not sent. */
+void message_probe(struct message *m, const struct request *r, struct arena *a);
 /* The same for a message that was read already: input has CRLF lines. m may have recipients. */
 void message_make(struct message *m, const struct request *r, struct arena *a, struct str input);
 

@@ -81,11 +81,7 @@ static void describe_content(struct queue_message *m, struct str content)
 
 struct str request_sender(const struct request *r)
 {
-	struct str sender = str_z(r->sender != NULL ? r->sender : r->login);
-
-	if (sender.n > 1 && sender.p[0] == '<' && sender.p[sender.n - 1] == '>')
-		sender = str_sub(sender, 1, sender.n - 2);
-	return sender;
+	return str_z(r->sender != NULL ? r->sender : r->login);
 }
 
 static void fill_envelope(struct queue_message *m, const struct message *from, const struct request *r, struct queue_rcpt *rcpts)
@@ -96,6 +92,7 @@ static void fill_envelope(struct queue_message *m, const struct message *from, c
 	m->arrival_us = clock_wall_us();
 	m->sender = request_sender(r);
 	utf8 = !utf8_ascii(m->sender);
+	m->flags |= (r->mode == MODE_PROBE ? QUEUE_PROBE : 0u) | (r->report ? QUEUE_TRACE : 0u) | (r->gateway ? QUEUE_COMPLETE : 0u);
 	m->envid = str_z(r->envid);
 	m->ret = r->ret;
 	m->verp = str_z(r->verp);
