@@ -13,6 +13,8 @@
 #include "lib/table/registry.h"
 #include "lib/table/store.h"
 
+#define HEADER_SIZE 2048
+
 struct database {
 	struct follow file;
 	struct cdb cdb;
@@ -29,6 +31,19 @@ static void close_file(struct database *d)
 	d->fd = -1;
 }
 
+/* The header names 256 hash tables, eight octets a slot; the last of them ends where the file does. */
+static bool is_whole(const struct cdb *cdb)
+{
+	uint64_t end = HEADER_SIZE;
+
+	for (size_t at = 0; at < HEADER_SIZE; at += 8) {
+		uint64_t table_end = cdb_unpack(cdb->cdb_mem + at) + (uint64_t)cdb_unpack(cdb->cdb_mem + at + 4) * 8;
+
+		end = table_end > end ? table_end : end;
+	}
+	return end == cdb->cdb_fsize;
+}
+
 /* A new file that cannot be used leaves the old one open. */
 static int open_file(struct database *d, struct err *e)
 {
@@ -41,19 +56,35 @@ static int open_file(struct database *d, struct err *e)
 		(void)close(fd);
 		return err_temp(e, "\"%s\" is no constant database", d->file.path);
 	}
+	if (!is_whole(&cdb)) {
+		cdb_free(&cdb);
+		(void)close(fd);
+		return err_temp(e, "\"%s\" is damaged, make it again", d->file.path);
+	}
 	close_file(d);
 	d->cdb = cdb;
 	d->fd = fd;
 	return 0;
 }
 
-/* Follow a replaced file; while there is no good one the old one serves. */
-static void refresh(struct database *d)
+/* Follow a rewritten or replaced file; while a replacement is no good the old one serves. -1 with *e: there is neither. */
+static int refresh(struct database *d, struct err *e)
 {
-	struct err e;
+	bool in_place;
 
-	if (follow_due(&d->file) && follow_changed(&d->file))
-		(void)open_file(d, &e);
+	if (d->fd < 0)
+		return open_file(d, e);
+	if (!follow_due(&d->file) || !follow_changed(&d->file))
+		return 0;
+	in_place = follow_in_place(&d->file);
+	if (open_file(d, e) == 0)
+		return 0;
+	if (in_place) {
+		close_file(d);
+		return -1;
+	}
+	follow_complain(&d->file, e);
+	return 0;
 }
 
 static void cdb_close_table(struct table *t)
@@ -116,14 +147,15 @@ static enum table_answer cdb_lookup(struct table *t, struct str key, struct buf 
 	else
 		table_fold(&folded, key);
 	(void)pthread_mutex_lock(&d->lock);
-	refresh(d);
-	found = get(d, &folded, value);
+	found = refresh(d, e);
+	if (found == 0) {
+		found = get(d, &folded, value);
+		if (found < 0)
+			(void)err_temp(e, "\"%s\" is damaged", d->file.path);
+	}
 	(void)pthread_mutex_unlock(&d->lock);
 	buf_done(&folded);
-	if (found >= 0)
-		return found > 0 ? TABLE_FOUND : TABLE_MISSING;
-	(void)err_temp(e, "\"%s\" is damaged", d->file.path);
-	return TABLE_FAILED;
+	return found < 0 ? TABLE_FAILED : found > 0 ? TABLE_FOUND : TABLE_MISSING;
 }
 
 const struct table_type table_cdb = { "cdb", TABLE_THREAD_OK, cdb_open_table, cdb_lookup, cdb_close_table };

@@ -7,6 +7,8 @@
 #include <sys/types.h>
 #include <time.h>
 
+#include "lib/base/err.h"
+
 struct follow { /* starts as { .path = ... } */
 	char *path;
 	int64_t looked_at;
@@ -22,5 +24,9 @@ int follow_note(struct follow *f);
 bool follow_due(struct follow *f);
 /* Is there a file, and another one than what was noted? */
 bool follow_changed(const struct follow *f);
+/* Was it the noted file itself that changed? Who has mapped that has no old content left. */
+bool follow_in_place(const struct follow *f);
+/* The changed file is no good (e): warn, and that the old content stays in force. */
+void follow_complain(const struct follow *f, const struct err *e);
 
 #endif

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include <lmdb.h>
 
@@ -36,49 +37,95 @@ static void close_env(struct database *d)
 }
 
 /* postmap writes under an fcntl lock of the whole file; readers take it shared. */
-static void lock_file(const struct database *d, short kind)
+static void lock_file(MDB_env *env, short kind)
 {
 	struct flock f = { .l_type = kind, .l_whence = SEEK_SET };
 	int fd;
 
-	if (mdb_env_get_fd(d->env, &fd) == 0)
+	if (mdb_env_get_fd(env, &fd) == 0)
 		(void)fcntl(fd, F_SETLKW, &f); /* a file system without locks: as good as it gets */
 }
 
-static int open_env(struct database *d, struct err *e)
+/* Pages that are not there end the process when they are read: is the file as long as it says? */
+static int check_size(MDB_env *env, MDB_txn *txn, MDB_dbi dbi, const char *path, struct err *e)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+	struct stat file;
+	int fd, code = mdb_env_info(env, &info);
+
+	if (code == 0)
+		code = mdb_stat(txn, dbi, &stat);
+	if (code == 0)
+		code = mdb_env_get_fd(env, &fd);
+	if (code != 0)
+		return failed(e, path, code);
+	if (fstat(fd, &file) < 0)
+		return err_errno(e, errno, "cannot use \"%s\"", path);
+	if ((uint64_t)file.st_size / stat.ms_psize > info.me_last_pgno)
+		return 0;
+	return err_temp(e, "\"%s\" is cut short, make it again", path);
+}
+
+static int open_database(MDB_env *env, MDB_dbi *dbi, const char *path, struct err *e)
 {
 	MDB_txn *txn;
+	int rc, code = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0644);
+
+	if (code != 0)
+		return failed(e, path, code);
+	lock_file(env, F_RDLCK);
+	code = mdb_txn_begin(env, NULL, MDB_RDONLY, &txn);
+	rc = code == 0 ? 0 : failed(e, path, code);
+	if (rc == 0) {
+		code = mdb_dbi_open(txn, NULL, 0, dbi);
+		rc = code == 0 ? check_size(env, txn, *dbi, path, e) : failed(e, path, code);
+		(void)mdb_txn_commit(txn); /* read only: keeps the handle */
+	}
+	lock_file(env, F_UNLCK);
+	return rc;
+}
+
+/* A new file that cannot be used leaves the old one open. */
+static int open_env(struct database *d, struct err *e)
+{
+	MDB_env *env = NULL;
+	MDB_dbi dbi = 0;
 	int code;
 
 	if (follow_note(&d->file) < 0)
 		return err_errno(e, errno, "cannot open \"%s\" (make it with postmap)", d->file.path);
-	code = mdb_env_create(&d->env);
+	code = mdb_env_create(&env);
 	if (code != 0)
 		return failed(e, d->file.path, code);
-	code = mdb_env_open(d->env, d->file.path, MDB_NOSUBDIR | MDB_RDONLY | MDB_NOLOCK | MDB_NOTLS, 0644);
-	if (code == 0) {
-		lock_file(d, F_RDLCK);
-		code = mdb_txn_begin(d->env, NULL, MDB_RDONLY, &txn);
-		if (code == 0) {
-			code = mdb_dbi_open(txn, NULL, 0, &d->dbi);
-			(void)mdb_txn_commit(txn); /* read only: keeps the handle */
-		}
-		lock_file(d, F_UNLCK);
+	if (open_database(env, &dbi, d->file.path, e) < 0) {
+		mdb_env_close(env);
+		return -1;
 	}
-	if (code != 0) {
-		close_env(d);
-		return failed(e, d->file.path, code);
-	}
+	close_env(d);
+	d->env = env;
+	d->dbi = dbi;
 	return 0;
 }
 
-/* Follow a rewritten or replaced file; while there is none the old one serves. */
+/* Follow a rewritten or replaced file; while a replacement is no good the old one serves. -1 with *e: there is neither. */
 static int refresh(struct database *d, struct err *e)
 {
-	if (d->env != NULL && (!follow_due(&d->file) || !follow_changed(&d->file)))
+	bool in_place;
+
+	if (d->env == NULL)
+		return open_env(d, e);
+	if (!follow_due(&d->file) || !follow_changed(&d->file))
 		return 0;
-	close_env(d);
-	return open_env(d, e);
+	in_place = follow_in_place(&d->file);
+	if (open_env(d, e) == 0)
+		return 0;
+	if (in_place) {
+		close_env(d);
+		return -1;
+	}
+	follow_complain(&d->file, e);
+	return 0;
 }
 
 static void lmdb_close(struct table *t)
@@ -97,7 +144,7 @@ static int lmdb_open(struct table *t, struct str name, struct err *e)
 
 	d->file.path = table_path(t, name, ".lmdb");
 	pthread_mutex_init(&d->lock, NULL);
-	if (refresh(d, e) == 0)
+	if (open_env(d, e) == 0)
 		return 0;
 	lmdb_close(t);
 	return -1;
@@ -121,38 +168,42 @@ static int get(const struct database *d, MDB_txn *txn, struct buf *key, struct b
 	return 0;
 }
 
+/* Under the lock of the table and that of the file. */
+static enum table_answer ask(const struct database *d, struct buf *key, struct buf *value, struct err *e)
+{
+	MDB_txn *txn;
+	int code;
+
+	lock_file(d->env, F_RDLCK);
+	code = mdb_txn_begin(d->env, NULL, MDB_RDONLY, &txn);
+	if (code == 0) {
+		code = get(d, txn, key, value);
+		mdb_txn_abort(txn);
+	}
+	lock_file(d->env, F_UNLCK);
+	if (code == 0 || code == MDB_NOTFOUND)
+		return code == 0 ? TABLE_FOUND : TABLE_MISSING;
+	(void)failed(e, d->file.path, code);
+	return TABLE_FAILED;
+}
+
 static enum table_answer lmdb_lookup(struct table *t, struct str key, struct buf *value, struct err *e)
 {
 	struct database *d = t->state;
 	struct buf folded = { 0 };
-	MDB_txn *txn;
-	int code = -1, r;
+	enum table_answer answer;
 
+	if (key.n == 0 || key.n >= KEY_MAX_SIZE)
+		return TABLE_MISSING;
 	if (t->flags & TABLE_KEEP_CASE)
 		buf_add(&folded, key);
 	else
 		table_fold(&folded, key);
 	(void)pthread_mutex_lock(&d->lock);
-	r = key.n == 0 || key.n >= KEY_MAX_SIZE ? 1 : refresh(d, e);
-	if (r == 0) {
-		lock_file(d, F_RDLCK);
-		code = mdb_txn_begin(d->env, NULL, MDB_RDONLY, &txn);
-		if (code == 0) {
-			code = get(d, txn, &folded, value);
-			mdb_txn_abort(txn);
-		}
-		lock_file(d, F_UNLCK);
-	}
+	answer = refresh(d, e) < 0 ? TABLE_FAILED : ask(d, &folded, value, e);
 	(void)pthread_mutex_unlock(&d->lock);
 	buf_done(&folded);
-	if (r < 0)
-		return TABLE_FAILED;
-	if (r > 0 || code == MDB_NOTFOUND)
-		return TABLE_MISSING;
-	if (code == 0)
-		return TABLE_FOUND;
-	(void)failed(e, d->file.path, code);
-	return TABLE_FAILED;
+	return answer;
 }
 
 const struct table_type table_lmdb = { "lmdb", TABLE_THREAD_OK, lmdb_open, lmdb_lookup, lmdb_close };

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <unistd.h>
 
 #include "lib/base/fs.h"
 #include "lib/base/log.h"
@@ -138,10 +137,8 @@ static void refresh(struct source *s)
 {
 	struct err e = ERR_INIT;
 
-	if (!follow_changed(&s->file) || load(s, &e) == 0)
-		return;
-	log_warn("table file \"%s\" has changed but cannot be used, the old content stays in force: %s%s", s->file.path, e.text,
-		access(s->file.path, R_OK) < 0 && errno == EACCES ? "; \"gatepost reload\" reads it as root, or let mail_owner read it" : "");
+	if (follow_changed(&s->file) && load(s, &e) < 0)
+		follow_complain(&s->file, &e);
 }
 
 void *source_use(struct source *s)

@@ -9,6 +9,7 @@
 #include "lib/base/fs.h"
 #include "lib/base/mem.h"
 #include "lib/table/registry.h"
+#include "lib/table/store.h"
 #include "t/unit/tap.h"
 
 static char dir[] = "/tmp/gatepost-table-XXXXXX";
@@ -266,6 +267,123 @@ static void test_lmdb(void)
 	ask_all("lmdb:nul", (const struct question[]){ { "joe@a.test", "value of it" }, { "jim@a.test", "-" }, { NULL, NULL } });
 }
 
+/* ---- what takes the place of a good file ---- */
+
+static void cut_short(const char *name, off_t size)
+{
+	struct buf path = { 0 };
+
+	buf_addf(&path, "%s/%s", dir, name);
+	ok(truncate(buf_z(&path), size) == 0, "cut %s short", name);
+	buf_done(&path);
+}
+
+static void replace(const char *name, const char *by)
+{
+	struct buf from = { 0 }, to = { 0 };
+
+	buf_addf(&from, "%s/%s", dir, by);
+	buf_addf(&to, "%s/%s", dir, name);
+	ok(rename(buf_z(&from), buf_z(&to)) == 0, "%s becomes %s", by, name);
+	buf_done(&from);
+	buf_done(&to);
+}
+
+static void make_cdb(const char *name)
+{
+	const struct table_pair pair = { STR("a"), STR("old") };
+	struct buf path = { 0 };
+	struct err e = ERR_INIT;
+
+	put(name, "");
+	buf_addf(&path, "%s/%s", dir, name);
+	ok(table_cdb_store.write(buf_z(&path), &pair, 1, false, &e) == 0, "make %s %s", name, e.text);
+	buf_done(&path);
+}
+
+static void make_good(void)
+{
+	put("sp.hash", "a old\n");
+	put("sp.regexp", "/^a/ old\n");
+	put("sp.pcre", "/^a/ old\n");
+	put("sp.cidr", "192.0.2.0/24 old\n");
+	make_lmdb("sp1", "a", "old", false);
+	make_lmdb("sp2", "a", "old", false);
+	make_lmdb("sp3", "a", "old", false);
+	make_cdb("sp1.cdb");
+	make_cdb("sp2.cdb");
+	make_cdb("sp3.cdb");
+}
+
+static void spoil(void)
+{
+	put("sp.hash", "a new\nb\n");
+	put("sp.regexp", "/^a/ new\n/(/ x\n");
+	put("sp.pcre", "/^a/ new\n/^b/ $2\n");
+	put("sp.cidr", "192.0.2.0/24 new\nif 10.0.0.0/8\n");
+	make_lmdb("new", "a", "new", false);
+	cut_short("new.lmdb", 8192);
+	replace("sp1.lmdb", "new.lmdb");
+	put("sp2.lmdb.new", "no database\n");
+	replace("sp2.lmdb", "sp2.lmdb.new");
+	cut_short("sp3.lmdb", 8192); /* in place: there is no old one left, and reading it would end the process */
+	make_cdb("new.cdb");
+	cut_short("new.cdb", 2060);
+	replace("sp1.cdb", "new.cdb");
+	put("sp2.cdb.new", "no database\n");
+	replace("sp2.cdb", "sp2.cdb.new");
+	cut_short("sp3.cdb", 2060);
+}
+
+static const struct spoiled {
+	const char *spec, *key, *then, *mended;
+} spoiled[] = {
+	{ "hash:sp.hash", "a", "old", "new" },
+	{ "regexp:sp.regexp", "a", "old", "new" },
+	{ "pcre:sp.pcre", "a", "old", "new" },
+	{ "cidr:sp.cidr", "192.0.2.1", "old", "new" },
+	{ "lmdb:sp1", "a", "old", "old" },
+	{ "lmdb:sp2", "a", "old", "old" },
+	{ "lmdb:sp3", "a", "!", "new" },
+	{ "cdb:sp1", "a", "old", "old" },
+	{ "cdb:sp2", "a", "old", "old" },
+	{ "cdb:sp3", "a", "!", "old" },
+};
+#define SPOILED (sizeof spoiled / sizeof *spoiled)
+
+static void mend(void)
+{
+	put("sp.hash", "a new\n");
+	put("sp.regexp", "/^a/ new\n");
+	put("sp.pcre", "/^a/ new\n");
+	put("sp.cidr", "192.0.2.0/24 new\n");
+	make_lmdb("good", "a", "new", false);
+	replace("sp3.lmdb", "good.lmdb");
+	make_cdb("good.cdb");
+	replace("sp3.cdb", "good.cdb");
+}
+
+static void test_spoiled(void)
+{
+	struct table *t[SPOILED];
+
+	make_good();
+	for (size_t i = 0; i < SPOILED; i++) {
+		t[i] = open_table(spoiled[i].spec);
+		asks(t[i], spoiled[i].key, "old");
+	}
+	spoil();
+	usleep(1100000);
+	for (size_t i = 0; i < SPOILED; i++)
+		asks(t[i], spoiled[i].key, spoiled[i].then);
+	mend();
+	usleep(1100000);
+	for (size_t i = 0; i < SPOILED; i++) {
+		asks(t[i], spoiled[i].key, spoiled[i].mended);
+		table_close(t[i]);
+	}
+}
+
 static void test_patterns(void)
 {
 	put("patterns", pattern_text);
@@ -322,7 +440,8 @@ static void test_lists(void)
 
 static void remove_dir(void)
 {
-	static const char *const names[] = { "access", "aliases", "transport", "changing", "cidr", "patterns", "growing", "empty", "large", "nul", "quiet", "plain.lmdb", "nul.lmdb" };
+	static const char *const names[] = { "access", "aliases", "transport", "changing", "cidr", "patterns", "growing", "empty", "large", "nul", "quiet", "sp.hash", "sp.regexp", "sp.pcre", "sp.cidr", "sp1.lmdb", "sp2.lmdb", "sp3.lmdb", "sp1.cdb", "sp2.cdb",
+		"sp3.cdb", "plain.lmdb", "nul.lmdb" };
 	struct buf path = { 0 };
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -346,6 +465,7 @@ int main(void)
 	test_cidr();
 	test_lmdb();
 	test_patterns();
+	test_spoiled();
 	test_refused();
 	test_lists();
 	test_reload();
