@@ -6,23 +6,21 @@
 #include <string.h>
 
 #include "lib/base/log.h"
-#include "lib/base/map.h"
 #include "lib/base/mem.h"
-#include "lib/conf/master_cf.h"
 #include "lib/service/service.h"
+#include "lib/service/smtpd_rows.h"
 #include "policyd/checks.h"
 #include "policyd/ruleset.h"
 #include "policyd/store.h"
 
 struct settings settings;
 
-/* By the name of the row. NULL: no row has settings of its own. */
-static struct map *rows;
-
-/* What main.cf says of this parameter was told when main.cf was read. */
-static bool told_before(const struct settings *s, const char *parameter)
+/* Does a row say of this parameter what main.cf says? Then it was opened, and trouble with it told, when main.cf was read. */
+static bool done_before(const struct settings *s, const char *parameter)
 {
-	return s != &settings && strcmp(conf_source(s->conf, parameter), conf_source(settings.conf, parameter)) == 0;
+	const char *now = conf_lookup(s->conf, str_z(parameter)), *before = conf_lookup(settings.conf, str_z(parameter));
+
+	return s != &settings && now != NULL && before != NULL && strcmp(now, before) == 0;
 }
 
 /* A setting that cannot be used. "policyd -n" goes on and tells the next one, too. */
@@ -30,38 +28,39 @@ static void bad_setting(const struct settings *s, const char *parameter, const s
 {
 	const char *source = conf_source(s->conf, parameter);
 
-	if (told_before(s, parameter))
-		return;
 	if (!service_testing())
 		log_fatal("%s: parameter %s: %s", source, parameter, e->text);
 	log_error("%s: parameter %s: %s", source, parameter, e->text);
 	settings.broken = true;
 }
 
-static struct matchlist *open_clients(const struct settings *s, const char *parameter)
+static void open_clients(const struct settings *s, const char *parameter, struct matchlist **out)
 {
 	struct err e = ERR_INIT;
-	struct matchlist *m = matchlist_open(conf_str(s->conf, parameter), MATCH_ADDR | MATCH_HOST | MATCH_PARENT, conf_dir(s->conf), &e);
 
-	if (m == NULL)
+	if (done_before(s, parameter))
+		return;
+	*out = matchlist_open(conf_str(s->conf, parameter), MATCH_ADDR | MATCH_HOST | MATCH_PARENT, conf_dir(s->conf), &e);
+	if (*out == NULL)
 		bad_setting(s, parameter, &e);
-	return m;
 }
 
 static void open_tables(const struct settings *s, const char *parameter, struct tables *out)
 {
 	struct err e = ERR_INIT;
 
-	if (tables_open(arena_new("policyd tables"), conf_str(s->conf, parameter), conf_dir(s->conf), out, &e) < 0)
+	if (!done_before(s, parameter) && tables_open(arena_new("policyd tables"), conf_str(s->conf, parameter), conf_dir(s->conf), out, &e) < 0)
 		bad_setting(s, parameter, &e);
 }
 
 /* Who asks for these gets 451 until they are mended; the others are served. */
 static void bad_restrictions(const struct settings *s, const char *parameter, const struct err *e)
 {
+	if (done_before(s, parameter))
+		return;
 	if (service_testing())
 		bad_setting(s, parameter, e);
-	else if (!told_before(s, parameter))
+	else
 		log_warn("%s: parameter %s: %s", conf_source(s->conf, parameter), parameter, e->text);
 }
 
@@ -79,16 +78,16 @@ static void fill(struct settings *s, const struct conf *c)
 	s->dns_timeout_ms = conf_time_ms(c, "dns_timeout");
 	s->restrictions = str_z(conf_str(c, "policyd_restrictions"));
 	s->key_prefix = str_z(conf_str(c, "redis_key_prefix"));
-	s->spf_exempt = open_clients(s, "spf_exempt_clients");
-	s->greylist_exempt = open_clients(s, "greylist_exempt_clients");
-	s->greylist_known_domains = open_clients(s, "greylist_known_domains");
-	s->allow_clients = open_clients(s, "policyd_allow_clients");
+	open_clients(s, "spf_exempt_clients", &s->spf_exempt);
+	open_clients(s, "greylist_exempt_clients", &s->greylist_exempt);
+	open_clients(s, "greylist_known_domains", &s->greylist_known_domains);
+	open_clients(s, "policyd_allow_clients", &s->allow_clients);
 	s->classes = str_z(conf_str(c, "policyd_restriction_classes"));
 	open_tables(s, "rbl_reply_maps", &s->rbl_reply_maps);
 	open_tables(s, "greylist_exempt_recipients", &s->greylist_exempt_recipients);
 	open_tables(s, "policyd_allow_recipients", &s->allow_recipients);
 	open_tables(s, "policyd_allow_senders", &s->allow_senders);
-	if (trouble_prepare(conf_str(c, "policyd_trouble_actions"), &s->remedies, &e) < 0)
+	if (trouble_prepare(conf_str(c, "policyd_trouble_actions"), &s->remedies, &e) < 0 && !done_before(s, "policyd_trouble_actions"))
 		bad_setting(s, "policyd_trouble_actions", &e);
 	ruleset_open_tables(s);
 	ruleset_try_all(s, bad_restrictions);
@@ -96,48 +95,18 @@ static void fill(struct settings *s, const struct conf *c)
 
 /* ---- rows of master.cf ---- */
 
-static void add_row(const struct service_row *row)
+static void *make_row(const struct conf *c)
 {
-	struct err e = ERR_INIT;
-	const struct conf *c = service_conf_with(row->overrides, row->override_count, &e);
-	struct settings *s;
+	struct settings *s = mem_alloc(sizeof *s);
 
-	if (c == NULL) { /* its smtpd cannot run either */
-		log_warn("master.cf:%d: service %s: %s", row->line, row->name, e.text);
-		return;
-	}
-	s = mem_alloc(sizeof *s);
-	map_put(rows, str_z(row->name), s);
+	*s = settings;
 	fill(s, c);
-}
-
-static bool has_own_settings(const struct service_row *row)
-{
-	return row->override_count > 0 && (strcmp(row->command, "smtpd") == 0 || strcmp(row->command, "postscreen") == 0);
-}
-
-/* Without a master.cf policyd is alone, and nobody names a row. */
-static void load_rows(const struct conf *c)
-{
-	struct arena *a = arena_new("policyd rows");
-	struct err e = ERR_INIT;
-	struct service_row *all = NULL;
-	size_t count = 0;
-
-	if (master_cf_load(conf_dir(c), a, &all, &count, &e) == 0)
-		master_cf_join_postscreen(a, all, count, conf_str(c, "smtpd_service_name"));
-	for (size_t i = 0; i < count; i++) {
-		if (rows == NULL)
-			rows = map_new();
-		if (has_own_settings(&all[i]) && map_get(rows, str_z(all[i].name)) == NULL)
-			add_row(&all[i]);
-	}
-	arena_free(a);
+	return s;
 }
 
 const struct settings *settings_of(struct str service)
 {
-	const struct settings *s = service.n > 0 && rows != NULL ? map_get(rows, service) : NULL;
+	const struct settings *s = smtpd_row(service);
 
 	return s != NULL ? s : &settings;
 }
@@ -167,7 +136,7 @@ void settings_load(const struct conf *c)
 	struct err e = ERR_INIT;
 
 	fill(&settings, c);
-	load_rows(c);
+	smtpd_rows_load(c, make_row);
 	if (store_init(c, &e) < 0)
 		bad_setting(&settings, "redis_server", &e);
 	if (service_testing())

@@ -2,12 +2,17 @@
 # t/100-smtpd.t - what a client meets: greeting, relay control, syntax, sizes, content byte for byte, no smuggling.
 use strict;
 use warnings;
+use Gatepost::Process qw(free_port);
 use Gatepost::Sink;
 use Gatepost::Test;
 use Test::More;
 
 my $sink = Gatepost::Sink->new;
-my $mta = Gatepost::Test->new(sink => $sink->port, main_cf => { message_size_limit => 100_000 })->start;
+my $second = free_port();
+my $mta = Gatepost::Test->new(sink => $sink->port, main_cf => { message_size_limit => 100_000 }, master_cf => <<"ROWS")->start;
+127.0.0.1:$second inet n - n - 1 smtpd -o cleanup_service_name=pre-cleanup
+pre-cleanup unix n - n - 0 cleanup -o {header_checks = regexp:{{/^Subject:/ PREPEND X-Way: through the row's own cleanup}}}
+ROWS
 
 subtest 'greeting and hello' => sub {
     my $c = Gatepost::Chat->new($mta->port);
@@ -71,6 +76,11 @@ subtest 'pipelined and in chunks' => sub {
     like $c->send_raw("BDAT 20\r\nSubject: chunks\r\n\r\nx")->reply, qr/^250/, 'first chunk';
     like $c->send_raw("BDAT 4 LAST\r\ny\r\n.")->reply, qr/^250/, 'last chunk';
     ok $sink->wait_message(qr/Subject: chunks\r\n.*\r\n\r\nxy\r\n\.\r\n\z/s), 'a dot in a chunk is a dot';
+};
+
+subtest 'a row with a cleanup of its own' => sub {
+    like +Gatepost::Chat->new($second)->mail('ann@a.test', 'bob@relay.test', "Subject: second way\n\nx\n"), qr/^250/, 'taken';
+    like $sink->wait_message(qr/second way/)->{content}, qr/^X-Way: through the row's own cleanup\r$/m, 'it was asked';
 };
 
 $mta->stop;

@@ -143,6 +143,7 @@ static int send_question(struct stream *s, const struct rewrite_question *q, int
 	wire_put_u32(&b, q->flags);
 	wire_put_str(&b, q->sender);
 	wire_put_str(&b, q->address);
+	wire_put_str(&b, q->service);
 	wire_end(&b, at);
 	return wire_send(s, &b, NULL, 0, deadline, e);
 }
@@ -233,6 +234,7 @@ int rewrite_receive(struct stream *s, struct arena *a, struct rewrite_question *
 	q->flags = wire_get_u32(&in);
 	q->sender = wire_get_str(&in);
 	q->address = wire_get_str(&in);
+	q->service = wire_get_str(&in);
 	return wire_ok(&in) ? 0 : wire_malformed(e);
 }
 

@@ -28,6 +28,7 @@ struct rewrite_question {
 	unsigned flags;
 	struct str sender; /* for sender dependent tables; may be empty */
 	struct str address; /* internal form */
+	struct str service; /* smtpd's name in master.cf: what its row says of recipients counts; may be empty */
 };
 
 struct rewrite_answer {

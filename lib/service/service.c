@@ -66,6 +66,14 @@ const struct conf *service_conf_with(const char *const *set, size_t count, struc
 	return c;
 }
 
+const char *service_endpoint(const struct conf *c, const char *parameter)
+{
+	struct buf b = { 0 };
+
+	buf_addf(&b, "unix:private/%s", conf_str(c, parameter));
+	return buf_z(&b);
+}
+
 bool service_testing(void)
 {
 	return self.options.test;

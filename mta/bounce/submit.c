@@ -6,6 +6,7 @@
 #include "lib/base/clock.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
+#include "lib/service/service.h"
 
 #define SUBMIT_MS 100000
 #define HEADER_MAX (128 * 1024) /* octets of a header block that is returned alone */
@@ -16,16 +17,13 @@ static unsigned filter_flags; /* what cleanup does, or leaves, with mail of our 
 
 void submit_init(const struct conf *c)
 {
-	struct buf endpoint = { 0 };
 	struct str rest = str_z(conf_str(c, "internal_mail_filter_classes")), word;
 
 	filter_flags = CLEANUP_NO_MILTERS | CLEANUP_NO_CHECKS;
 	while ((word = str_word(&rest, ", \t\r\n")).n > 0)
 		if (str_eqiz(word, "bounce"))
 			filter_flags = CLEANUP_NON_SMTPD;
-	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "cleanup_service_name"));
-	pool = pool_new(buf_z(&endpoint), 4, 30000, 600000);
-	buf_done(&endpoint);
+	pool = pool_new(service_endpoint(c, "cleanup_service_name"), 4, 30000, 600000);
 }
 
 /* ---- the content ---- */

@@ -20,8 +20,8 @@ static void init(const struct conf *c)
 
 static void start(const struct conf *c)
 {
-	(void)c; /* read in init() */
-	rewrite_init("unix:private/rewrite", set->ipc_timeout_ms < REWRITE_PATIENCE_MS ? set->ipc_timeout_ms : REWRITE_PATIENCE_MS);
+	rewrite_init(service_endpoint(c, "rewrite_service_name"),
+		set->ipc_timeout_ms < REWRITE_PATIENCE_MS ? set->ipc_timeout_ms : REWRITE_PATIENCE_MS);
 	store_init();
 	session_init();
 }

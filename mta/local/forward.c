@@ -6,6 +6,7 @@
 #include "lib/mail/dsn.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
+#include "lib/service/service.h"
 #include "mta/local/local.h"
 
 #define POOL_MAX 8
@@ -22,11 +23,7 @@ static struct pool *cleanup;
 
 void forward_init(const struct conf *c)
 {
-	struct buf endpoint = { 0 };
-
-	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "cleanup_service_name"));
-	cleanup = pool_new(buf_z(&endpoint), POOL_MAX, conf_time_ms(c, "ipc_idle"), conf_time_ms(c, "ipc_ttl"));
-	buf_done(&endpoint);
+	cleanup = pool_new(service_endpoint(c, "cleanup_service_name"), POOL_MAX, conf_time_ms(c, "ipc_idle"), conf_time_ms(c, "ipc_ttl"));
 }
 
 static struct forward *with_sender(struct job *j, struct str sender, bool owned)

@@ -22,11 +22,7 @@ static void init(const struct conf *c)
 
 static void start(const struct conf *c)
 {
-	struct buf endpoint = { 0 };
-
-	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "rewrite_service_name"));
-	cfg.rewrite = rewrite_client_new(buf_z(&endpoint), conf_time_ms(c, "ipc_timeout"));
-	buf_done(&endpoint);
+	cfg.rewrite = rewrite_client_new(service_endpoint(c, "rewrite_service_name"), conf_time_ms(c, "ipc_timeout"));
 	forward_init(c);
 }
 

@@ -12,12 +12,13 @@
 
 #define CORES_MAX 16 /* workers by default; more are for those who measured */
 
-/* Sockets of these names are private or public whatever the row says: other programs rely on it. */
+/* Their sockets are private or public whatever the row says: other programs rely on it. */
 static const struct {
-	const char *name;
+	const char *command;
 	bool is_private;
 } places[] = {
-	{ "bounce", true }, { "cleanup", true }, { "explain", true }, { "metrics", false }, { "pickup", false }, { "policyd", true }, { "qmgr", false }, { "rewrite", true },
+	{ "bounce", true }, { "cleanup", true }, { "explain", true }, { "metrics", false }, { "pickup", false }, { "policyd", true }, { "qmgr", false },
+	{ "trivial-rewrite", true },
 };
 
 /* The first fatal problem is in the error record and becomes the caller's message. */
@@ -59,7 +60,7 @@ static struct service_row placed(const struct service_row *row)
 	if (r.type == SERVICE_FIFO)
 		r.type = SERVICE_UNIX; /* pickup and qmgr of old */
 	for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-		if (r.type == SERVICE_UNIX && strcmp(r.name, places[i].name) == 0)
+		if (r.type == SERVICE_UNIX && strcmp(r.command, places[i].command) == 0)
 			r.is_private = places[i].is_private;
 	}
 	return r;

@@ -10,6 +10,7 @@
 #include "lib/proto/bounce.h"
 #include "lib/proto/cleanup.h"
 #include "lib/proto/deliver.h"
+#include "lib/service/service.h"
 
 #define POOL_MAX 16
 
@@ -48,8 +49,8 @@ void submit_init(const struct conf *c)
 {
 	int64_t idle = conf_time_ms(c, "ipc_idle"), ttl = conf_time_ms(c, "ipc_ttl");
 
-	set.cleanup = pool_new("unix:private/cleanup", POOL_MAX, idle, ttl);
-	set.bounce = pool_new("unix:private/bounce", POOL_MAX, idle, ttl);
+	set.cleanup = pool_new(service_endpoint(c, "cleanup_service_name"), POOL_MAX, idle, ttl);
+	set.bounce = pool_new(service_endpoint(c, "bounce_service_name"), POOL_MAX, idle, ttl);
 	set.patience_ms = conf_time_ms(c, "ipc_timeout");
 	set.myhostname = conf_str(c, "myhostname");
 	set.mail_name = conf_str(c, "mail_name");

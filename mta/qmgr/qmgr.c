@@ -66,19 +66,13 @@ static void begin(void *arg)
 
 static void start(const struct conf *c)
 {
-	struct buf endpoint = { 0 };
-
 	qmgr.messages = map_new();
 	qmgr.transports = map_new();
 	list_init(&qmgr.finishing);
 	list_init(&listeners);
 	waitq_init(&qmgr.room);
-	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "rewrite_service_name"));
-	qmgr.rewrite = rewrite_client_new(buf_z(&endpoint), RESOLVE_MS);
-	buf_clear(&endpoint);
-	buf_addf(&endpoint, "unix:private/%s", conf_str(c, "bounce_service_name"));
-	qmgr.bounce = pool_new(buf_z(&endpoint), 4, 30000, 600000);
-	buf_done(&endpoint);
+	qmgr.rewrite = rewrite_client_new(service_endpoint(c, "rewrite_service_name"), RESOLVE_MS);
+	qmgr.bounce = pool_new(service_endpoint(c, "bounce_service_name"), 4, 30000, 600000);
 	fiber_start("begin", begin, NULL);
 }
 

@@ -3,12 +3,13 @@
 
 #include "lib/base/log.h"
 #include "lib/mail/casefold.h"
+#include "lib/service/service.h"
 #include "mta/smtpd/settings.h"
 
 struct rewrite_answer *resolve_ask(struct session *s, struct str address, bool known)
 {
 	struct rewrite_answer *a = arena_alloc(s->mail, sizeof *a);
-	struct rewrite_question q = { known ? REWRITE_CHECK_KNOWN : 0u, s->t.sender, address };
+	struct rewrite_question q = { known ? REWRITE_CHECK_KNOWN : 0u, s->t.sender, address, str_z(service_name()) };
 	struct err e = ERR_INIT;
 
 	if (rewrite_ask(cf.rewrite, s->mail, &q, a, &e) < 0) {

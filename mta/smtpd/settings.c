@@ -206,7 +206,7 @@ void settings_load(const struct conf *c)
 	load_milters(c);
 	load_proxy_filter(c);
 	restrict_load(c);
-	cf.cleanup = pool_new("unix:private/cleanup", 64, 60 * 1000, 600 * 1000);
+	cf.cleanup = pool_new(service_endpoint(c, "cleanup_service_name"), 64, 60 * 1000, 600 * 1000);
 	cf.policyd = pool_new("unix:private/policyd", 64, 60 * 1000, 600 * 1000);
-	cf.rewrite = rewrite_client_new("unix:private/rewrite", cf.ipc_timeout_ms < 100 * 1000 ? cf.ipc_timeout_ms : 100 * 1000);
+	cf.rewrite = rewrite_client_new(service_endpoint(c, "rewrite_service_name"), cf.ipc_timeout_ms < 100 * 1000 ? cf.ipc_timeout_ms : 100 * 1000);
 }

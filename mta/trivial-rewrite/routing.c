@@ -5,6 +5,7 @@
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <string.h>
 
 static int open_list(const struct conf *c, const char *name, unsigned flags, struct matchlist **out, struct err *e)
 {
@@ -25,26 +26,38 @@ static int open_lists(struct routing *r, const struct conf *c, struct err *e)
 	return open_list(c, "relay_domains", MATCH_HOST | parents, &r->relay_domains, e);
 }
 
-static int open_tables(struct routing *r, const struct conf *c, struct err *e)
-{
-	const struct {
-		const char *name;
-		struct tables *out;
-	} rows[] = {
-		{ "local_recipient_maps", &r->local_recipients },
-		{ "virtual_alias_maps", &r->virtual_aliases },
-		{ "virtual_mailbox_maps", &r->virtual_mailboxes },
-		{ "relay_recipient_maps", &r->relay_recipients },
-		{ "canonical_maps", &r->canonical },
-		{ "recipient_canonical_maps", &r->recipient_canonical },
-		{ "transport_maps", &r->transport },
-		{ "relocated_maps", &r->relocated },
-		{ "sender_dependent_relayhost_maps", &r->sender_relayhost },
-		{ "sender_dependent_default_transport_maps", &r->sender_transport },
-	};
+struct table_row {
+	const char *name;
+	size_t offset;
+};
 
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-		if (tables_open(r->life, conf_str(c, rows[i].name), conf_dir(c), rows[i].out, e) < 0)
+#define AT(field) offsetof(struct routing, field)
+
+static const struct table_row of_recipients[] = {
+	{ "local_recipient_maps", AT(local_recipients) },
+	{ "virtual_alias_maps", AT(virtual_aliases) },
+	{ "virtual_mailbox_maps", AT(virtual_mailboxes) },
+	{ "relay_recipient_maps", AT(relay_recipients) },
+	{ "canonical_maps", AT(canonical) },
+	{ "recipient_canonical_maps", AT(recipient_canonical) },
+}, of_routes[] = {
+	{ "transport_maps", AT(transport) },
+	{ "relocated_maps", AT(relocated) },
+	{ "sender_dependent_relayhost_maps", AT(sender_relayhost) },
+	{ "sender_dependent_default_transport_maps", AT(sender_transport) },
+};
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static struct tables *table_at(struct routing *r, const struct table_row *row)
+{
+	return (struct tables *)(void *)((char *)r + row->offset);
+}
+
+static int open_tables(struct routing *r, const struct table_row *rows, size_t count, const struct conf *c, struct err *e)
+{
+	for (size_t i = 0; i < count; i++)
+		if (tables_open(r->life, conf_str(c, rows[i].name), conf_dir(c), table_at(r, &rows[i]), e) < 0)
 			return err_context(e, "%s", rows[i].name);
 	return 0;
 }
@@ -145,22 +158,47 @@ struct routing *routing_open(const struct conf *c, struct err *e)
 
 	r->life = life;
 	read_settings(r, c);
-	if (open_lists(r, c, e) == 0 && open_own_addresses(r, c, e) == 0 && open_tables(r, c, e) == 0)
+	if (open_lists(r, c, e) == 0 && open_own_addresses(r, c, e) == 0 &&
+		open_tables(r, of_recipients, COUNT(of_recipients), c, e) == 0 && open_tables(r, of_routes, COUNT(of_routes), c, e) == 0)
 		return r;
 	routing_close(r);
 	return NULL;
+}
+
+static bool same(const struct conf *a, const struct conf *b, const char *name)
+{
+	return strcmp(conf_str(a, name), conf_str(b, name)) == 0;
+}
+
+/* Tables of which the row says nothing are shared: they may be large. */
+int routing_row(const struct routing *all, const struct conf *c, const struct conf *row, struct routing **out, struct err *e)
+{
+	struct routing *r = arena_alloc(all->life, sizeof *r);
+	bool differs = !same(c, row, "recipient_delimiter");
+
+	*r = *all;
+	r->delimiters = conf_str(row, "recipient_delimiter");
+	for (size_t i = 0; i < COUNT(of_recipients); i++) {
+		if (same(c, row, of_recipients[i].name))
+			continue;
+		if (open_tables(r, &of_recipients[i], 1, row, e) < 0)
+			return -1;
+		differs = true;
+	}
+	*out = differs ? r : NULL;
+	return 0;
 }
 
 void routing_close(struct routing *r)
 {
 	struct matchlist *const lists[] = { r->mydestination, r->own_addresses, r->virtual_alias_domains, r->virtual_mailbox_domains,
 		r->relay_domains };
-	struct tables *const tables[] = { &r->local_recipients, &r->virtual_aliases, &r->virtual_mailboxes, &r->relay_recipients,
-		&r->canonical, &r->recipient_canonical, &r->transport, &r->relocated, &r->sender_relayhost, &r->sender_transport };
 
 	for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
 		matchlist_close(lists[i]);
-	for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-		tables_close(tables[i]);
+	for (size_t i = 0; i < COUNT(of_recipients); i++)
+		tables_close(table_at(r, &of_recipients[i]));
+	for (size_t i = 0; i < COUNT(of_routes); i++)
+		tables_close(table_at(r, &of_routes[i]));
 	arena_free(r->life);
 }

@@ -25,6 +25,8 @@ struct routing {
 
 /* Open all tables. NULL with *e: which parameter, which table, why. */
 struct routing *routing_open(const struct conf *c, struct err *e);
+/* The same for the sessions of a smtpd whose row says something else of recipients than main.cf (c) does. *out NULL: it does not. -1 with *e. */
+int routing_row(const struct routing *all, const struct conf *c, const struct conf *row, struct routing **out, struct err *e);
 void routing_close(struct routing *r);
 
 /* Standard form of an address: user@fully.qualified. local_context: the addresses of this host are completed by its own domains, else by

@@ -8,6 +8,7 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/service/service.h"
+#include "lib/service/smtpd_rows.h"
 #include "mta/trivial-rewrite/routing.h"
 
 struct asker { /* a connection */
@@ -20,6 +21,16 @@ static struct routing *routing; /* set before the first fiber, read-only afterwa
 static int64_t timeout_ms;
 static struct list askers = { &askers, &askers };
 
+static void *open_row(const struct conf *row)
+{
+	struct err e = ERR_INIT;
+	struct routing *r = NULL;
+
+	if (routing_row(routing, service_conf(), row, &r, &e) < 0)
+		log_fatal("master.cf -o %s", e.text);
+	return r;
+}
+
 static void open_routing(const struct conf *c)
 {
 	struct err e = ERR_INIT;
@@ -27,6 +38,7 @@ static void open_routing(const struct conf *c)
 	routing = routing_open(c, &e);
 	if (routing == NULL)
 		log_fatal("%s", e.text);
+	smtpd_rows_load(c, open_row);
 	timeout_ms = conf_time_ms(c, "ipc_timeout");
 }
 
@@ -42,6 +54,7 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 	while (!service_draining()) {
 		struct rewrite_question q;
 		struct rewrite_answer answer;
+		const struct routing *row;
 		struct err e = ERR_INIT;
 		int r;
 
@@ -49,7 +62,8 @@ static void serve(struct stream *s, const struct sock_addr *peer, unsigned liste
 		r = rewrite_receive(s, a, &q, deadline_in(timeout_ms), &e);
 		self.waiting = false;
 		if (r == 0) {
-			resolve_address(routing, a, &q, &answer);
+			row = smtpd_row(q.service);
+			resolve_address(row != NULL ? row : routing, a, &q, &answer);
 			if (answer.temp_fail)
 				log_warn("%.*s", STRF(answer.why));
 			r = rewrite_send_answer(s, &answer, deadline_in(timeout_ms), &e);

@@ -349,6 +349,7 @@ static void send_question(struct stream *s)
 	wire_put_u32(&b, REWRITE_CHECK_KNOWN);
 	wire_put_str(&b, STR("s@x.test"));
 	wire_put_str(&b, STR("u@x.test"));
+	wire_put_str(&b, STR("submission"));
 	wire_end(&b, at);
 	ok(wire_send(s, &b, NULL, 0, SOON, &e) == 0, "question");
 	at = wire_begin(&b);
@@ -366,6 +367,7 @@ static void test_rewrite(void)
 
 	ok(rewrite_receive(s, life, &q, SOON, &e) == 0 && q.flags == REWRITE_CHECK_KNOWN, "question");
 	is_str(q.address, STR("u@x.test"), "address");
+	is_str(q.service, STR("submission"), "service");
 	is_int(rewrite_receive(s, life, &q, SOON, &e), -1, "half a question is refused");
 	end(&x, s);
 }

@@ -123,7 +123,7 @@ static const char *class_word(enum rewrite_class k)
 static void check_route(const struct routing *r, const char *sender, const struct route *want)
 {
 	struct arena *a = arena_new("test");
-	struct rewrite_question q = { REWRITE_CHECK_KNOWN, str_z(sender), str_z(want->address) };
+	struct rewrite_question q = { REWRITE_CHECK_KNOWN, str_z(sender), str_z(want->address), STR_NONE };
 	struct rewrite_answer got;
 	struct str flags;
 
@@ -218,7 +218,7 @@ static void test_failures(void)
 	for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
 		struct routing *r = open_with(settings[i]);
 		struct arena *a = arena_new("test");
-		struct rewrite_question q = { REWRITE_CHECK_KNOWN, STR("s@x.test"), STR("u@far.test") };
+		struct rewrite_question q = { REWRITE_CHECK_KNOWN, STR("s@x.test"), STR("u@far.test"), STR_NONE };
 		struct rewrite_answer got = { 0 };
 
 		if (r != NULL) {
