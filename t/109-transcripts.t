@@ -27,7 +27,7 @@ subtest 'policy' => sub {
     like $c->say('RCPT TO:<bob@elsewhere.test>'), qr/^554/, 'refused';
     $c->quit;
     my $got = $sink->wait_message(qr/RCPT TO:<bob\@elsewhere\.test>/) or return fail 'told';
-    like $got->{mail}, qr/^<double-bounce\@gate\.test>/, 'nobody is told when that fails';
+    like $got->{mail}, qr/^<double-bounce\@mx\.gate\.test>/, 'nobody is told when that fails';
     like $got->{rcpt}[0], qr/^<errors\@relay\.test>/, 'to the one who wants to know';
     like $got->{content}, qr/^Subject: \S+ SMTP server: errors from unknown\[127\.0\.0\.1\]\r$/m, 'subject';
     like $got->{content}, qr/^ Out: 220 .*^ In:  EHLO client\.test\r\n Out: 250-.*^ In:  RCPT TO:<bob\@elsewhere\.test>\r\n Out: 554 5\.7\.1 .*^ In:  QUIT\r\n Out: 221/ms,

@@ -74,3 +74,18 @@ bool utf8_ascii(struct str s)
 {
 	return utf8_beyond_ascii(s) == 0;
 }
+
+void utf8_put(struct buf *out, uint32_t v)
+{
+	if (v >= 0x10000)
+		buf_addc(out, (char)(0xf0 | v >> 18));
+	if (v >= 0x10000)
+		buf_addc(out, (char)(0x80 | (v >> 12 & 0x3f)));
+	else if (v >= 0x800)
+		buf_addc(out, (char)(0xe0 | v >> 12));
+	if (v >= 0x800)
+		buf_addc(out, (char)(0x80 | (v >> 6 & 0x3f)));
+	else if (v >= 0x80)
+		buf_addc(out, (char)(0xc0 | v >> 6));
+	buf_addc(out, (char)(v >= 0x80 ? 0x80 | (v & 0x3f) : v));
+}

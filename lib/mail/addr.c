@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "lib/base/utf8.h"
+
 struct addr addr_split(struct str address)
 {
 	ptrdiff_t at = str_rchr(address, '@');
@@ -162,6 +164,40 @@ static int hex_digit(char c)
 	if (c >= 'A' && c <= 'F')
 		return c - 'A' + 10;
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* "\x{HEX}" at the front of in: its octets, and the character; 0: something else. */
+static size_t embedded_character(struct str in, uint32_t *v)
+{
+	size_t i = 3;
+
+	if (!str_starts(in, STR("\\x{")))
+		return 0;
+	for (*v = 0; i < in.n && i < 3 + 6 && hex_digit(in.p[i]) >= 0; i++)
+		*v = *v << 4 | (uint32_t)hex_digit(in.p[i]);
+	return i > 3 && i < in.n && in.p[i] == '}' && *v <= 0x10ffff ? i + 1 : 0;
+}
+
+bool addr_unitext_decode(struct buf *out, struct str in)
+{
+	size_t was = out->n;
+
+	while (in.n > 0) {
+		uint32_t v = (unsigned char)in.p[0];
+		size_t n = v == '\\' ? embedded_character(in, &v) : 1;
+
+		if (n > 1)
+			utf8_put(out, v);
+		else if (n == 1)
+			buf_addc(out, in.p[0]);
+		else
+			break;
+		in = str_skip(in, n);
+	}
+	if (in.n == 0 && utf8_valid(str_n(out->p + was, out->n - was)))
+		return true;
+	buf_truncate(out, was);
+	return false;
 }
 
 bool addr_xtext_decode(struct buf *out, struct str in)

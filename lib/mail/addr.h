@@ -48,5 +48,6 @@ bool addr_is_atext(unsigned char c); /* may stand unquoted in a local part (octe
 /* RFC 3461 xtext. decode: false on bad syntax. */
 void addr_xtext_encode(struct buf *out, struct str in);
 bool addr_xtext_decode(struct buf *out, struct str in);
+bool addr_unitext_decode(struct buf *out, struct str in); /* RFC 6533: UTF-8 as it is, or as "\\x{HEX}"; false on bad syntax */
 
 #endif

@@ -40,21 +40,6 @@ static size_t decode(struct str s, uint32_t *letter)
 	return n;
 }
 
-static void encode(struct buf *out, uint32_t v)
-{
-	if (v >= 0x10000)
-		buf_addc(out, (char)(0xf0 | v >> 18));
-	if (v >= 0x10000)
-		buf_addc(out, (char)(0x80 | (v >> 12 & 0x3f)));
-	else if (v >= 0x800)
-		buf_addc(out, (char)(0xe0 | v >> 12));
-	if (v >= 0x800)
-		buf_addc(out, (char)(0x80 | (v >> 6 & 0x3f)));
-	else if (v >= 0x80)
-		buf_addc(out, (char)(0xc0 | v >> 6));
-	buf_addc(out, (char)(v >= 0x80 ? 0x80 | (v & 0x3f) : v));
-}
-
 static void fold_letter(struct buf *out, uint32_t letter)
 {
 	for (size_t i = 0; i < sizeof specials / sizeof *specials; i++) {
@@ -63,7 +48,7 @@ static void fold_letter(struct buf *out, uint32_t letter)
 			return;
 		}
 	}
-	encode(out, unicode != (locale_t)0 ? (uint32_t)towlower_l((wint_t)letter, unicode) : letter);
+	utf8_put(out, unicode != (locale_t)0 ? (uint32_t)towlower_l((wint_t)letter, unicode) : letter);
 }
 
 struct str casefold(struct arena *a, struct str s)

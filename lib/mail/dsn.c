@@ -123,6 +123,13 @@ static bool xtext_valid(struct str s)
 	return true;
 }
 
+int dsn_without_success(int notify)
+{
+	if (notify == DSN_NOTIFY_SUCCESS)
+		return DSN_NOTIFY_NEVER;
+	return notify & ~DSN_NOTIFY_SUCCESS;
+}
+
 bool dsn_orcpt_valid(struct str value)
 {
 	ptrdiff_t semicolon = str_chr(value, ';');

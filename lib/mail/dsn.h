@@ -12,7 +12,8 @@ enum {
 	DSN_NOTIFY_NEVER = 1,
 	DSN_NOTIFY_SUCCESS = 2,
 	DSN_NOTIFY_FAILURE = 4,
-	DSN_NOTIFY_DELAY = 8
+	DSN_NOTIFY_DELAY = 8,
+	DSN_EXPANDED = 128 /* our own, in queue files: an alias that has become other recipients, still to be told of */
 }; /* NONE: not given */
 enum { DSN_RET_NONE, DSN_RET_FULL, DSN_RET_HDRS };
 
@@ -21,6 +22,7 @@ size_t dsn_parse(struct str text, struct code *out);
 void dsn_print(struct buf *out, struct code c); /* "5.1.1" */
 /* "NEVER" or "SUCCESS,FAILURE,DELAY" in any case. -1: bad syntax. */
 int dsn_notify_parse(struct str value);
+int dsn_without_success(int notify); /* of recipients whose success is not to be told */
 bool dsn_orcpt_valid(struct str value); /* "rfc822;xtext" */
 
 #endif

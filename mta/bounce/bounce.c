@@ -12,7 +12,6 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/base/metrics.h"
-#include "lib/mail/addr.h"
 #include "lib/mail/dsn.h"
 #include "lib/mail/header.h"
 #include "lib/proto/bounce.h"
@@ -29,7 +28,7 @@ static struct {
 	const struct conf *conf;
 	struct arena *life;
 	struct template templates[BOUNCE_KINDS];
-	const char *double_bounce; /* local part */
+	struct str double_bounce; /* the sender of mail to the postmaster */
 	bool tell_bounce, tell_2bounce, tell_delay;
 	bool threaded;
 	uint64_t size_limit;
@@ -72,7 +71,7 @@ static void init(const struct conf *c)
 	self.conf = c;
 	self.life = arena_new("bounce");
 	template_load(c, self.life, self.templates);
-	self.double_bounce = conf_str(c, "double_bounce_sender");
+	self.double_bounce = arena_printf(self.life, "%s@%s", conf_str(c, "double_bounce_sender"), conf_str(c, "myhostname"));
 	self.size_limit = (uint64_t)conf_size(c, "bounce_size_limit");
 	self.threaded = conf_bool(c, "enable_threaded_bounces");
 	read_classes();
@@ -117,7 +116,7 @@ static const struct bounce_rcpt **pick(const struct bounce_request *r, struct ar
 
 static bool from_double_bounce(const struct bounce_request *r)
 {
-	return str_eqiz(addr_split(r->m.sender).local, self.double_bounce);
+	return str_eqi(r->m.sender, self.double_bounce);
 }
 
 static struct str our_address(struct arena *a, const char *local)
@@ -216,7 +215,7 @@ static int tell_postmaster(
 	n.to = our_address(a, conf_str(self.conf, recipient_param));
 	fill(&n, r, id, a);
 	n.whole = n.whole && whole;
-	if (submit_notice(&n, arena_printf(a, "%s@%s", self.double_bounce, conf_str(self.conf, "myhostname")), a, e) < 0)
+	if (submit_notice(&n, self.double_bounce, a, e) < 0)
 		return -1;
 	log_info("%s: %s: %s", r->m.id, postmaster_words[r->kind], id);
 	metric_count(METRIC_NOTICES, "postmaster", NULL, NULL);

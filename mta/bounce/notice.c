@@ -17,6 +17,15 @@ static void add_clean(struct buf *out, struct str s)
 		buf_addc(out, (unsigned char)s.p[i] < ' ' || s.p[i] == 127 ? ' ' : s.p[i]);
 }
 
+/* The next line, without a blank at the end of this one. */
+static size_t next_line(struct buf *out)
+{
+	if (out->n > 0 && out->p[out->n - 1] == ' ')
+		buf_truncate(out, out->n - 1);
+	buf_addz(out, "\r\n" INDENT);
+	return sizeof INDENT - 1;
+}
+
 void notice_wrap(struct buf *out, size_t column, struct str text)
 {
 	bool first = true; /* word on this line */
@@ -27,9 +36,8 @@ void notice_wrap(struct buf *out, size_t column, struct str text)
 			text = str_n(word.p + WORD_MAX, (size_t)(text.p + text.n - (word.p + WORD_MAX)));
 			word = str_sub(word, 0, WORD_MAX);
 		}
-		if (!first && column + 1 + word.n > NOTICE_WIDTH) {
-			buf_addz(out, "\r\n" INDENT);
-			column = sizeof INDENT - 1;
+		if (column > sizeof INDENT && column + (first ? 0 : 1) + word.n > NOTICE_WIDTH) {
+			column = next_line(out);
 			first = true;
 		}
 		if (!first) {
@@ -68,12 +76,12 @@ static void fieldf(struct buf *out, const char *fmt, ...)
 	buf_done(&line);
 }
 
-/* An xtext value in the clear; what is no xtext stays as it is. */
-static void add_decoded(struct buf *out, struct str xtext)
+/* An encoded value in the clear; what is not what it should be stays as it is. */
+static void add_decoded(struct buf *out, bool (*decode)(struct buf *out, struct str in), struct str encoded)
 {
 	struct buf clear = { 0 };
 
-	add_clean(out, addr_xtext_decode(&clear, xtext) ? buf_str(&clear) : xtext);
+	add_clean(out, decode(&clear, encoded) ? buf_str(&clear) : encoded);
 	buf_done(&clear);
 }
 
@@ -193,12 +201,13 @@ void notice_received(const struct notice *n, struct buf *out)
 
 /* ---- first part: for people ---- */
 
-/* What happened; a report also says by which way. */
+/* What happened; reports and successes also say by which way. */
 static void add_reason(const struct notice *n, struct buf *out, size_t column, const struct bounce_rcpt *r)
 {
+	bool reported = n->about->kind == BOUNCE_REPORT && r->relay.n > 0 && !str_eqz(r->relay, "none");
 	struct buf text = { 0 };
 
-	if (n->about->kind == BOUNCE_REPORT && r->relay.n > 0 && !str_eqz(r->relay, "none"))
+	if (reported || (n->about->kind == BOUNCE_SUCCESS && r->remote_mta.n > 0))
 		buf_addf(&text, "delivery via %.*s: ", STRF(r->relay));
 	buf_add(&text, r->text);
 	notice_wrap(out, column, buf_str(&text));
@@ -266,8 +275,7 @@ static const char *action(const struct notice *n, const struct bounce_rcpt *r)
 /* What the remote host answered, out of "host H said: 550 ... (in reply to RCPT TO command)"; empty when it did not. */
 static struct str remote_words(const struct bounce_rcpt *r)
 {
-	static const struct str said = STR_INIT(" said: "), refused = STR_INIT(" refused to talk to me: "),
-				reply = STR_INIT(" (in reply to ");
+	static const struct str said = STR_INIT(" said: "), refused = STR_INIT(" refused to talk to me: ");
 	ptrdiff_t at = str_find(r->text, said);
 	struct str words;
 
@@ -279,9 +287,9 @@ static struct str remote_words(const struct bounce_rcpt *r)
 		words = str_skip(r->text, (size_t)at + refused.n);
 	else
 		words = r->text; /* a success: the answer itself */
-	at = str_find(words, reply);
-	if (at >= 0)
-		words = str_sub(words, 0, (size_t)at);
+	at = str_rchr(words, '(');
+	if (at > 0 && str_starts(str_skip(words, (size_t)at), STR("(in reply to ")))
+		words = str_sub(words, 0, (size_t)at - 1);
 	return words.n > 0 && words.p[0] >= '2' && words.p[0] <= '5' ? words : STR_NONE;
 }
 
@@ -302,8 +310,8 @@ static void diagnostic_field(const struct notice *n, struct buf *out, const stru
 	}
 }
 
-/* The client's ORCPT, decoded (RFC 3461 section 6.3), else what it named without the parameter. */
-static void original_field(struct buf *out, const struct bounce_rcpt *r)
+/* The client's ORCPT, decoded (RFC 3461 section 6.3, RFC 6533 section 3), else what it named without the parameter. */
+static void original_field(const struct notice *n, struct buf *out, const struct bounce_rcpt *r)
 {
 	buf_addz(out, "Original-Recipient: ");
 	if (r->rcpt.orcpt.n > 0) {
@@ -311,7 +319,7 @@ static void original_field(struct buf *out, const struct bounce_rcpt *r)
 
 		add_clean(out, type);
 		buf_addc(out, ';');
-		add_decoded(out, address);
+		add_decoded(out, (n->about->m.flags & QUEUE_UTF8) && str_eqiz(type, "utf-8") ? addr_unitext_decode : addr_xtext_decode, address);
 	} else {
 		buf_addz(out, "rfc822;");
 		add_address(out, r->rcpt.orig.n > 0 ? r->rcpt.orig : r->rcpt.addr);
@@ -326,7 +334,7 @@ static void rcpt_fields(const struct notice *n, struct buf *out, const struct bo
 	buf_addf(out, "\r\nFinal-Recipient: %s; ", utf8 ? "utf-8" : "rfc822");
 	add_address(out, r->rcpt.addr);
 	buf_addz(out, "\r\n");
-	original_field(out, r);
+	original_field(n, out, r);
 	buf_addf(out, "Action: %s\r\nStatus: ", action(n, r));
 	dsn_print(out, r->code);
 	buf_addz(out, "\r\n");
@@ -355,14 +363,17 @@ static void part_for_programs(const struct notice *n, struct buf *out)
 	fieldf(out, "Reporting-MTA: dns; %.*s", STRF(n->hostname));
 	if (m->envid.n > 0) {
 		buf_addz(out, "Original-Envelope-Id: ");
-		add_decoded(out, m->envid);
+		add_decoded(out, addr_xtext_decode, m->envid);
 		buf_addz(out, "\r\n");
 	}
 	private_field(n, out, "Queue-ID");
 	buf_addf(out, "%s\r\n", m->id);
 	private_field(n, out, "Sender");
 	buf_addz(out, utf8_ascii(m->sender) ? "rfc822; " : "utf-8; ");
-	add_address(out, m->sender);
+	if (m->sender.n > 0)
+		add_address(out, m->sender);
+	else
+		buf_addf(out, "MAILER-DAEMON@%.*s", STRF(n->hostname)); /* who stands for nobody */
 	buf_addz(out, "\r\n");
 	date_field(out, "Arrival-Date", m->arrival_us);
 	for (size_t i = 0; i < n->rcpt_count; i++)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/fs.h"
 #include "lib/net/pool.h"
 #include "lib/proto/cleanup.h"
 #include "lib/service/service.h"
@@ -19,10 +20,10 @@ void submit_init(const struct conf *c)
 {
 	struct str rest = str_z(conf_str(c, "internal_mail_filter_classes")), word;
 
-	filter_flags = CLEANUP_NO_MILTERS | CLEANUP_NO_CHECKS;
+	filter_flags = CLEANUP_FIX_HEADERS | CLEANUP_NO_MILTERS | CLEANUP_NO_CHECKS;
 	while ((word = str_word(&rest, ", \t\r\n")).n > 0)
 		if (str_eqiz(word, "bounce"))
-			filter_flags = CLEANUP_NON_SMTPD;
+			filter_flags = CLEANUP_FIX_HEADERS | CLEANUP_NON_SMTPD;
 	pool = pool_new(service_endpoint(c, "cleanup_service_name"), 4, 30000, 600000);
 }
 
@@ -41,11 +42,27 @@ static unsigned content_flags(const struct notice *n, struct str front)
 	return flags;
 }
 
+/* Alone, the header block goes without the empty line that stands between it and a body. */
+static uint64_t returned_header_size(const struct notice *n)
+{
+	const struct queue_message *m = &n->about->m;
+	struct err e = ERR_INIT;
+	char end[4];
+
+	if (n->whole)
+		return m->header_size;
+	if (m->header_size > HEADER_MAX)
+		return HEADER_MAX;
+	if (m->header_size > sizeof end && fs_pread_all(n->about->fd, end, sizeof end, (off_t)(m->header_at + m->header_size - sizeof end), &e) == 0 &&
+		memcmp(end, "\r\n\r\n", sizeof end) == 0)
+		return m->header_size - 2;
+	return m->header_size;
+}
+
 static int send_content(struct stream *s, const struct notice *n, struct err *e)
 {
 	const struct queue_message *m = &n->about->m;
 	struct buf b = { 0 };
-	uint64_t header_size = n->whole || m->header_size < HEADER_MAX ? m->header_size : HEADER_MAX;
 	unsigned flags;
 	int r;
 
@@ -53,7 +70,7 @@ static int send_content(struct stream *s, const struct notice *n, struct err *e)
 	flags = content_flags(n, buf_str(&b));
 	r = cleanup_send_content(s, buf_str(&b), deadline_in(SUBMIT_MS), e);
 	if (r == 0)
-		r = cleanup_send_file(s, n->about->fd, m->header_at, header_size, SUBMIT_MS, e);
+		r = cleanup_send_file(s, n->about->fd, m->header_at, returned_header_size(n), SUBMIT_MS, e);
 	if (r == 0 && n->whole)
 		r = cleanup_send_file(s, n->about->fd, m->body_at, m->body_size, SUBMIT_MS, e);
 	buf_clear(&b);

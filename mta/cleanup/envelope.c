@@ -127,6 +127,16 @@ static void copy_for_rcpt(struct mail *x, struct str addr)
 	memcpy(x->rules, rules, sizeof rules);
 }
 
+/* RFC 3461 section 5.2.7: one address for another is asked to report success in the sender's name. Of several none is: the sender hears, by
+ * way of qmgr, that his recipient was expanded. */
+static void share_duty(struct mail *x, struct str alias, size_t count, struct queue_rcpt *r)
+{
+	if (count < 2 || !(r->notify & DSN_NOTIFY_SUCCESS))
+		return;
+	r->notify = dsn_without_success(r->notify);
+	add_final(x, alias, &(struct queue_rcpt){ .orig = r->orig, .orcpt = r->orcpt, .notify = DSN_NOTIFY_SUCCESS | DSN_EXPANDED });
+}
+
 void envelope_add(struct mail *x, struct str addr, struct str orig, struct str orcpt, int notify, bool with_bcc)
 {
 	struct queue_rcpt r = declared(x, addr, orig, orcpt, notify);
@@ -142,6 +152,7 @@ void envelope_add(struct mail *x, struct str addr, struct str orig, struct str o
 		copy_for_rcpt(x, addr);
 	if (map_virtual(x, addr, &list, &count) < 0)
 		return;
+	share_duty(x, addr, count, &r);
 	for (size_t i = 0; i < count; i++) {
 		tell_rewriting(x, with_bcc ? "recipient" : "copy for", given, list[i]);
 		add_final(x, list[i], &r);

@@ -158,14 +158,8 @@ static void share_duty(struct job *j, const struct forward *f, bool alone)
 {
 	j->action = f->owned ? DELIVER_DELIVERED : DELIVER_EXPANDED;
 	j->dsn_passed = alone && !f->owned;
-	for (size_t i = 0; i < f->count && !alone; i++) {
-		int *notify = &f->rcpts[i].notify;
-
-		if (*notify == DSN_NOTIFY_SUCCESS)
-			*notify = DSN_NOTIFY_NEVER;
-		else if (*notify != DSN_NOTIFY_NONE)
-			*notify &= ~DSN_NOTIFY_SUCCESS;
-	}
+	for (size_t i = 0; i < f->count && !alone; i++)
+		f->rcpts[i].notify = dsn_without_success(f->rcpts[i].notify);
 }
 
 void forward_send_all(struct job *j, const struct origin *top)

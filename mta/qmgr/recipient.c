@@ -8,6 +8,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
+#include "lib/mail/dsn.h"
 
 #define TRANSPORT_NAME_MAX 100
 #define NO_TRANSPORT "mail transport unavailable"
@@ -68,12 +69,24 @@ static bool is_double_bounce(const struct rewrite_answer *r)
 	return r->klass == CLASS_LOCAL && str_eqiz(addr_split(r->address).local, qmgr.set.double_bounce);
 }
 
+/* An alias whose recipients are others of this message: nothing is left but telling the sender. */
+static bool is_expanded(struct message *m, size_t i)
+{
+	if (!(m->m.rcpts[i].notify & DSN_EXPANDED))
+		return false;
+	m->outcomes[i].action = DELIVER_EXPANDED;
+	settle_here(m, i, FATE_SENT, CODE(250, 2, 0, 0), STR("alias expanded"));
+	return true;
+}
+
 static void resolve(struct message *m, size_t i, struct route *route)
 {
 	struct rewrite_question q = { .sender = m->m.sender, .address = m->m.rcpts[i].addr };
 	struct rewrite_answer r;
 	struct err e = ERR_INIT;
 
+	if (is_expanded(m, i))
+		return;
 	if (m->m.filter.n > 0 && !(m->m.flags & QUEUE_PROBE)) { /* it is for deliveries */
 		route_to_filter(m, i, route);
 	} else if (rewrite_ask(qmgr.rewrite, m->life, &q, &r, &e) < 0) {

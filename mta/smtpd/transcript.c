@@ -154,7 +154,7 @@ static void post(struct session *s, struct str to, struct str content)
 	r->flags = CLEANUP_NO_MILTERS | CLEANUP_NO_CHECKS;
 	r->m.flags = QUEUE_LOCAL;
 	r->m.arrival_us = clock_wall_us();
-	r->m.sender = our_address(s, cf.double_bounce);
+	r->m.sender = arena_printf(session_scratch(s), "%s@%s", cf.double_bounce, cf.myhostname); /* whom bounce never answers */
 	r->m.rcpts = &rcpt;
 	r->m.rcpt_count = 1;
 	queue_id_new(r->m.id);

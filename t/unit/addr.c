@@ -161,6 +161,20 @@ static const struct {
 	{ NULL, "\xff" },
 };
 
+static const struct {
+	const char *plain, *unitext;
+} unitexts[] = {
+	{ "j\xc3\xb6rg@o.test", "j\xc3\xb6rg@o.test" },
+	{ "j\xc3\xb6rg@o.test", "j\\x{f6}rg@o.test" },
+	{ "\xf0\x9f\x98\x80", "\\x{1F600}" },
+	{ NULL, "\\x{}" },
+	{ NULL, "\\x{110000}" },
+	{ NULL, "\\x{D800}" },
+	{ NULL, "\\x{f6" },
+	{ NULL, "a\\b" },
+	{ NULL, "\xff" },
+};
+
 static void check_path(size_t i)
 {
 	struct addr a = { STR("-"), STR("-") };
@@ -184,6 +198,15 @@ static void check_xtext(size_t i)
 	}
 	ok(addr_xtext_decode(&b, str_z(xtexts[i].xtext)) == (xtexts[i].plain != NULL), "decoding %s", xtexts[i].xtext);
 	is_str(buf_str(&b), str_z(xtexts[i].plain), "decoded");
+	buf_done(&b);
+}
+
+static void check_unitext(size_t i)
+{
+	struct buf b = { 0 };
+
+	ok(addr_unitext_decode(&b, str_z(unitexts[i].unitext)) == (unitexts[i].plain != NULL), "decoding %s", unitexts[i].unitext);
+	is_str(buf_str(&b), str_z(unitexts[i].plain), "decoded");
 	buf_done(&b);
 }
 
@@ -235,6 +258,8 @@ int main(void)
 		ok(addr_domain_valid(str_z(domains[i].domain)) == domains[i].valid, "domain '%s'", domains[i].domain);
 	for (size_t i = 0; i < sizeof xtexts / sizeof *xtexts; i++)
 		check_xtext(i);
+	for (size_t i = 0; i < sizeof unitexts / sizeof *unitexts; i++)
+		check_unitext(i);
 	arena_free(a);
 	return done_testing();
 }
