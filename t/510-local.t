@@ -20,6 +20,16 @@ chmod 0777, "$dir/spool", "$dir/open";
 my @vmail = $root ? (2000, 2000) : ($>, $) + 0);
 chown @vmail, "$dir/virtual" if $root;
 
+# UUCP as Postfix's master.cf has it, with a spool of our own.
+my $uux = $root && -x '/usr/bin/uux' && getpwnam('uucp') ? "$dir/uucp" : undef;
+if ($uux) {
+    mkdir $uux;
+    spew("$uux/config", "nodename gate\n" . join '', map { "$_ $uux/spool\n" } qw(spool lockdir pubdir));
+    spew("$uux/config", slurp("$uux/config") . "logfile $uux/log\nstatfile $uux/statistics\nsysfile $uux/systems\n");
+    spew("$uux/systems", "system neighbour\ntime any\n");
+    chown +(getpwnam 'uucp')[2, 3], $uux;
+}
+
 my $aliases = <<"EOT";
 postmaster: $user
 box:     $dir/open/box/
@@ -45,6 +55,7 @@ spew("$dir/commands", "|cat >$dir/open/never\n");
 my $boxes = "one\@virtual.test one/\ntwo\@virtual.test two\nsomeone\@virtual.test some/one/\nbad\@virtual.test ../../bad\nfull\@virtual.test full\n";
 my $transport = <<'EOT';
 cat.test  cat:
+uu.test   uucp:neighbour
 closed.test closed:
 end.test  end:
 fail.test fail:
@@ -62,6 +73,7 @@ closed  unix - n n - - local -o mail_spool_directory=$dir/closed -o alias_maps=
 cat     unix - n n - - pipe flags=DRuq. user=$user argv=/bin/sh -c { cat >$dir/open/\$\$1; echo "took \$\$2" } sh \${user} \${recipient}
 end     unix - n n - - pipe flags=X user=$user argv=/bin/sh -c { cat >/dev/null } sh
 fail    unix - n n - - pipe user=$user argv=/bin/sh -c { echo "no such thing"; exit 67 } sh
+uucp    unix - n n - - pipe flags=Fqhu user=uucp argv=uux -I $dir/uucp/config -r -n -z -a\$sender - \$nexthop!rmail (\$recipient)
 EOT
     main_cf => {
         mydestination        => 'local.test, origin.test',
@@ -198,6 +210,15 @@ check('a@fail.test', qr/relay=fail, .*dsn=5\.1\.6, status=bounced \(gone away\)/
 check('toerror@local.test', qr/to=<a\@bad\.test>.*relay=none, .*dsn=5\.7\.1, status=bounced \(not with us\)/, 'error');
 check('a@gone.test', qr/relay=none, .*dsn=2\.0\.0, status=sent \(nobody cares\)/, 'discard');
 check('toretry@local.test', qr/to=<a\@wait\.test>.*relay=none, .*dsn=4\.7\.9, status=deferred \(come back later\)/, 'retry');
+
+SKIP: {
+    skip 'no UUCP, or not root', 4 unless $uux;
+    check('Joe.X@UU.test', qr/relay=uucp, .*dsn=2\.0\.0, status=sent \(delivered via uucp service\)/, 'UUCP');
+    my ($job) = glob "$uux/spool/neighbour/C./C.*";
+    my ($data) = glob "$uux/spool/neighbour/D./D.*";
+    like slurp($job // '/dev/null'), qr/ sender\@client\.test \d+ rmail joe\.x\@uu\.test$/m, 'a job for the neighbour\'s rmail';
+    like slurp($data // '/dev/null'), qr/\AFrom sender\@client\.test  \w{3} \w{3} .*\n(?:.*\n)*\nFrom here\n/, 'and the message, with a From line';
+}
 
 # ---- notifications of success: what became of it ----
 sub success {
