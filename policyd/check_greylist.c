@@ -132,6 +132,8 @@ void greylist_eval(const struct rule *rule, struct request *r, struct verdict *v
 	struct who who;
 	struct err e = ERR_INIT;
 
+	if (r->recipient.n == 0 && r->recipient_count < 2)
+		return; /* before RCPT; the recipients of a message, together, are one that has no name */
 	if (exempt(r)) {
 		v->why = STR("exempt");
 		return;

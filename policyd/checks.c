@@ -27,7 +27,7 @@ const struct check checks[] = {
 	HOSTS("check_client_mx_access", FACT_CLIENT, ACCESS_CLIENT, HOSTS_MX),
 	HOSTS("check_client_ns_access", FACT_CLIENT, ACCESS_CLIENT, HOSTS_NS),
 	ACCESS("check_etrn_access", FACT_ETRN, ACCESS_ETRN),
-	{ "check_greylist", ARG_NONE, FACT_CLIENT | FACT_SENDER | FACT_RCPT, false, 0, "the triplet, once it has passed; a minute",
+	{ "check_greylist", ARG_NONE, FACT_CLIENT | FACT_SENDER, false, 0, "the triplet, once it has passed; a minute",
 		"redis_timeout_ms", { REMEDY_NONE, REMEDY_NONE, REMEDY_SKIP }, NULL, greylist_eval },
 	HOSTS("check_helo_a_access", FACT_HELO, ACCESS_HELO, HOSTS_A),
 	ACCESS("check_helo_access", FACT_HELO, ACCESS_HELO),

@@ -131,6 +131,7 @@ subtest 'check: each kind of mistake' => sub {
         "openssl genrsa -out other.key 2048 2>/dev/null && openssl req -new -key kind.key -subj /CN=mx -out kind.csr 2>/dev/null && " .
         "openssl x509 -req -in kind.csr -signkey kind.key -days -1 -out old.crt 2>/dev/null; chmod 600 kind.key other.key");
     my @kinds = (
+        [ "trusted_hops = 192.0.2.1\n", qr/warning: trusted_hops: smtpd_end_of_data_restrictions is empty/ ],
         [ "mynetworks = 0.0.0.0/0\n", qr/warning: mynetworks: the whole internet may relay: name your own networks only/ ],
         [ "virtual_alias_domains = mx.gate.test\nmydestination = mx.gate.test\n", qr/warning: virtual_alias_domains: do not list domain mx\.gate\.test in BOTH/ ],
         [ "smtpd_restriction_classes = nix\n", qr/error: smtpd_restriction_classes: there is no parameter "nix": define the class/ ],

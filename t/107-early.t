@@ -16,7 +16,7 @@ my %zone = map { ("$_->[0].0.0.127.$_->[1]" => { A => $_->[2] }) } (
 );
 my $dns = Gatepost::DNS->new(%zone);
 my $redis = Gatepost::Redis->new or plan skip_all => 'no redis-server';
-my %port = map { $_ => free_port() } qw(enforce drop ignore quick backup);
+my %port = map { $_ => free_port() } qw(enforce drop ignore quick backup worded);
 my $row = sub { my ($name, $wait, @o) = @_; "127.0.0.1:$port{$name} inet n - n - 1 postscreen\n  -o postscreen_greet_wait=$wait\n" . join '', map { "  -o $_\n" } @o };
 my $acts = sub { map { "postscreen_${_}_action=$_[0]" } qw(denylist greet dnsbl) };
 my $mta = Gatepost::Test->new(
@@ -34,6 +34,8 @@ my $mta = Gatepost::Test->new(
     master_cf => join '', $row->('enforce', '1s', $acts->('enforce')), $row->('drop', '1s', $acts->('drop')),
         $row->('ignore', '1s', $acts->('ignore'), 'smtpd_helo_required=no'), $row->('quick', '300s', 'postscreen_greet_banner='),
         $row->('backup', '1s', 'postscreen_allowlist_interfaces=!127.0.0.1,static:all'),
+        $row->('worded', '1s', $acts->('enforce'), '{postscreen_discard_ehlo_keywords = chunking, dsn, silent-discard}',
+            '{postscreen_reject_footer = \c; ask $server_name}', '{postscreen_reject_footer_maps = regexp:{{/5.5.1 Protocol/ Why so $$$$client_address?}}}'),
         "smtpd pass - - n - 20 smtpd\n  -o smtpd_helo_required=yes\n",
 )->start;
 
@@ -119,6 +121,20 @@ subtest 'DNS lists' => sub {
     is client('enforce', 22)->greeting, "220 $banner", 'which counts for all checks';
     is client('quick', 23)->greeting, "220 $banner", 'an address outside of 127/8 is no listing';
     ok $mta->log_has(qr/warning: DNS list secret\.one\.test answers 192\.0\.2\.1, which is outside 127\.0\.0\.0\/8/), 'which is told';
+};
+
+subtest 'words of its own' => sub {
+    my $c = client('worded', 13);
+    my $offers = $c->say('EHLO there');
+    like $offers, qr/^250-PIPELINING$/m, 'EHLO';
+    unlike $offers, qr/CHUNKING|DSN/, 'without what is not offered to whom is refused';
+    $c->say('MAIL FROM:<a@b.test>');
+    is $c->say('RCPT TO:<c@relay.test>'), '550 5.3.2 Service currently unavailable; ask mx.gate.test', 'and a footer';
+    $c = client('worded', 33, silent => 1)->send_raw("EHLO early\r\n");
+    $c->reply for 1 .. 2;
+    $c->say('MAIL FROM:<a@b.test>');
+    is $c->say('RCPT TO:<c@relay.test>'), "550-5.5.1 Protocol error\n550 5.5.1 Why so 127.0.0.33?", '... by reply';
+    like client('worded', 34)->say('EHLO there'), qr/CHUNKING/, 'who is not refused is offered everything';
 };
 
 subtest 'the backup MX' => sub {

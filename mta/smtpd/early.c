@@ -94,7 +94,8 @@ void early_goodbye(const struct session *s)
 
 static enum next drop(struct session *s, struct code code, struct str text)
 {
-	session_reply(s, code, "%.*s", STRF(text));
+	s->early_refusal = (struct reply){ code, arena_dup(s->life, text) };
+	session_reply_with(s, &s->early_refusal);
 	early_goodbye(s);
 	return NEXT_END;
 }

@@ -104,15 +104,16 @@ static struct str footer_for(struct session *s, struct code code, struct str tex
 {
 	struct buf template = { 0 }, whole = { 0 }, expanded = { 0 };
 	struct footer_values v = { .s = s };
+	const struct wording *w = session_wording(s);
 	struct err e = ERR_INIT;
 
-	if (cf.footer_maps.count > 0) {
+	if (w->footer_maps.count > 0) {
 		buf_addf(&whole, "%03d %u.%u.%u %.*s", code.smtp, (unsigned)code.c, (unsigned)code.s, (unsigned)code.d, STRF(text));
-		if (tables_lookup(&cf.footer_maps, buf_str(&whole), &template, &e) == TABLE_FAILED)
+		if (tables_lookup(&w->footer_maps, buf_str(&whole), &template, &e) == TABLE_FAILED)
 			log_warn("%s", e.text);
 	}
 	if (template.n == 0)
-		buf_addz(&template, cf.reject_footer);
+		buf_addz(&template, w->reject_footer);
 	if (template.n > 0 && conf_expand(buf_str(&template), footer_value, &v, &expanded, &e) == 0)
 		unescape_lines(out, buf_str(&expanded));
 	buf_done(&template);
@@ -156,7 +157,8 @@ static int send_reply(struct session *s, struct code code, struct str text)
 {
 	struct buf out = { 0 }, footer = { 0 };
 	bool refused = code.smtp >= 400;
-	bool wants_footer = refused && (*cf.reject_footer != '\0' || cf.footer_maps.count > 0);
+	const struct wording *w = session_wording(s);
+	bool wants_footer = refused && (*w->reject_footer != '\0' || w->footer_maps.count > 0);
 
 	code = reply_soften(code);
 	if (refused)

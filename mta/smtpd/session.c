@@ -198,17 +198,24 @@ static int greet_with_milters(struct session *s)
 	return rc;
 }
 
+const struct wording *session_wording(const struct session *s)
+{
+	return s->early_refusal.code.smtp != 0 ? &cf.screened : &cf.usual;
+}
+
 int session_greet(struct session *s)
 {
+	const struct wording *w = session_wording(s);
+
 	session_where(s, "CONNECT");
 	story_session(s);
 	s->xclient_allowed = client_listed(s, cf.xclient_hosts);
-	s->ehlo_discard = cf.ehlo_discard;
-	if (cf.ehlo_discard_maps.count > 0) {
+	s->ehlo_discard = w->ehlo_discard;
+	if (w->ehlo_discard_maps.count > 0) {
 		struct buf words = { 0 };
 		struct err e = ERR_INIT;
 
-		if (tables_lookup(&cf.ehlo_discard_maps, s->client.addr, &words, &e) == TABLE_FOUND)
+		if (tables_lookup(&w->ehlo_discard_maps, s->client.addr, &words, &e) == TABLE_FOUND)
 			s->ehlo_discard = ehlo_discard_parse(buf_str(&words));
 		buf_done(&words);
 	}

@@ -209,6 +209,8 @@ struct str session_clean_name(struct arena *a, struct str name);
 int64_t session_deadline(struct session *s);
 struct arena *session_scratch(struct session *s);
 /* End the session of a client that speaks out of turn. Returns -1. */
+/* How it is spoken to: as usual, or as one whom early checks refuse. */
+const struct wording *session_wording(const struct session *s);
 int session_refuse_early(struct session *s);
 const char *session_protocol(const struct session *s); /* "SMTP" or "ESMTP" */
 const char *session_queue_id(const struct session *s); /* or "NOQUEUE" */

@@ -124,6 +124,22 @@ static void open_own_addresses(const struct conf *c)
 	buf_done(&b);
 }
 
+/* postscreen's settings are smtpd's unless they say something. */
+static void load_wordings(const struct conf *c)
+{
+	const char *footer = conf_raw(c, "postscreen_reject_footer");
+
+	cf.usual.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "smtpd_discard_ehlo_keywords")));
+	open_tables(c, "smtpd_discard_ehlo_keyword_address_maps", &cf.usual.ehlo_discard_maps);
+	open_tables(c, "smtpd_reject_footer_maps", &cf.usual.footer_maps);
+	if (!cf.early)
+		return;
+	cf.screened.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "postscreen_discard_ehlo_keywords")));
+	open_tables(c, "postscreen_discard_ehlo_keyword_address_maps", &cf.screened.ehlo_discard_maps);
+	open_tables(c, "postscreen_reject_footer_maps", &cf.screened.footer_maps);
+	cf.screened.reject_footer = strcmp(footer, "$smtpd_reject_footer") == 0 ? conf_raw(c, "smtpd_reject_footer") : footer;
+}
+
 static void open_lists(const struct conf *c)
 {
 	unsigned both = MATCH_HOST | MATCH_ADDR;
@@ -141,8 +157,6 @@ static void open_lists(const struct conf *c)
 	open_list(c, "permit_mx_backup_networks", MATCH_ADDR, &cf.backup_networks);
 	cf.backup_networks_set = *conf_str(c, "permit_mx_backup_networks") != '\0';
 	open_own_addresses(c);
-	open_tables(c, "smtpd_discard_ehlo_keyword_address_maps", &cf.ehlo_discard_maps);
-	open_tables(c, "smtpd_reject_footer_maps", &cf.footer_maps);
 	open_tables(c, "relay_clientcerts", &cf.relay_clientcerts);
 	open_tables(c, "smtpd_milter_maps", &cf.milter_maps);
 	open_tables(c, "smtpd_command_filter", &cf.command_filter);
@@ -196,7 +210,7 @@ void settings_load(const struct conf *c)
 
 	cf.life = arena_new("smtpd settings");
 	settings_values_load(c);
-	cf.ehlo_discard = ehlo_discard_parse(str_z(conf_str(c, "smtpd_discard_ehlo_keywords")));
+	load_wordings(c);
 	cf.override = bits_parse(override_words, sizeof override_words / sizeof *override_words, overrides,
 		"receive_override_options word");
 	cf.notify = transcript_classes(str_z(conf_str(c, "notify_classes")));

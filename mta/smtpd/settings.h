@@ -23,12 +23,18 @@ enum { /* settings.override, from receive_override_options */
 	OVERRIDE_NO_UNKNOWN_RCPT = 8
 };
 
+struct wording { /* what is not offered, and what is said behind refusals */
+	unsigned ehlo_discard;
+	const char *reject_footer;
+	struct tables ehlo_discard_maps, footer_maps;
+};
+
 struct settings {
 	const char *myhostname, *mail_name, *mail_version, *compatibility_level, *banner;
 	const char *proxy_filter, *proxy_ehlo; /* smtpd_proxy_filter */
 	int64_t proxy_filter_timeout_ms;
 	bool proxy_speed_adjust, policy_new;
-	const char *stress, *null_key, *content_filter, *reject_footer;
+	const char *stress, *null_key, *content_filter;
 	const char *policy_default_action, *policy_context, *permit_log;
 	const char *proxy_protocol, *sasl_path, *sasl_type, *sasl_service, *sasl_options, *sasl_tls_options;
 	const char *tls_digest;
@@ -62,7 +68,6 @@ struct settings {
 	enum tls_level tls_level;
 	enum bare_newline bare_newline;
 	unsigned override;
-	unsigned ehlo_discard;
 
 	struct matchlist *mynetworks, *trusted_hops, *xclient_hosts, *xforward_hosts, *limit_exempt, *bare_exempt, *verp_clients, *flush_domains;
 	const char *verp_delimiters, *verp_filter;
@@ -71,7 +76,8 @@ struct settings {
 	struct matchlist *own_addresses; /* inet_interfaces and proxy_interfaces */
 	struct matchlist *sasl_exceptions;
 	struct tables relay_clientcerts, sni_maps;
-	struct tables ehlo_discard_maps, footer_maps, milter_maps, command_filter, login_maps;
+	struct wording usual, screened; /* screened: to whom early checks refused */
+	struct tables milter_maps, command_filter, login_maps;
 	struct str *forbidden, *noop_verbs;
 	size_t forbidden_count, noop_verb_count;
 	struct tables forbidden_tables, noop_tables;

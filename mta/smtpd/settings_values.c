@@ -96,7 +96,7 @@ static const struct value_row values[] = {
 	{ "smtpd_proxy_timeout", V_TIME, AT(proxy_filter_timeout_ms) },
 	{ "smtpd_recipient_limit", V_INT, AT(rcpt_limit) },
 	{ "smtpd_recipient_overshoot_limit", V_INT, AT(rcpt_overshoot) },
-	{ "smtpd_reject_footer", V_RAW, AT(reject_footer) },
+	{ "smtpd_reject_footer", V_RAW, AT(usual.reject_footer) },
 	{ "smtpd_reject_unlisted_recipient", V_BOOL, AT(reject_unlisted_rcpt) },
 	{ "smtpd_reject_unlisted_sender", V_BOOL, AT(reject_unlisted_sender) },
 	{ "smtpd_relay_before_recipient_restrictions", V_BOOL, AT(relay_first) },

@@ -28,7 +28,7 @@ void found(struct checking *k, bool fatal, const char *name, const char *fmt, ..
 int verb_check(struct tool *t, int argc, char **argv)
 {
 	static void (*const steps[])(struct checking * k) = { check_master, check_owner, check_directories, check_tables, check_lists,
-		check_classes, check_restrictions, check_relay, check_tls, check_milters, check_policy_servers, check_redis,
+		check_classes, check_restrictions, check_hops, check_relay, check_tls, check_milters, check_policy_servers, check_redis,
 		check_daemons };
 	struct checking k = { .t = t, .a = arena_new("check") };
 

@@ -30,6 +30,7 @@ void check_tables(struct checking *k);       /* check_tables.c: tables that cann
 void check_lists(struct checking *k);
 void check_classes(struct checking *k);
 void check_restrictions(struct checking *k); /* check_restrictions.c: open relay, words that never count */
+void check_hops(struct checking *k); /* trusted_hops that nothing uses */
 void check_relay(struct checking *k);
 void check_milters(struct checking *k);      /* check_reach.c: milters and policy servers that do not answer */
 void check_policy_servers(struct checking *k);

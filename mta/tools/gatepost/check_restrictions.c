@@ -55,6 +55,15 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
+/* Behind relays of one's own only the end of data knows where a message comes from. */
+void check_hops(struct checking *k)
+{
+	if (*conf_str(k->c, "trusted_hops") != '\0' && *conf_str(k->c, "smtpd_end_of_data_restrictions") == '\0')
+		found(k, false, "trusted_hops",
+			"smtpd_end_of_data_restrictions is empty: what is checked before is about the relay, not about the client it had the "
+			"message from; put SPF, DNS lists, greylisting and rates there");
+}
+
 /* smtpd itself refuses to run without one of these; say so beforehand. */
 void check_relay(struct checking *k)
 {

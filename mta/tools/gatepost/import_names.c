@@ -74,13 +74,11 @@ static const struct {
 		"postscreen_bare_newline_action postscreen_bare_newline_enable postscreen_bare_newline_ttl "
 		"postscreen_cache_cleanup_interval postscreen_cache_map postscreen_cache_retention_time "
 		"postscreen_command_count_limit postscreen_command_filter postscreen_command_time_limit "
-		"postscreen_disable_vrfy_command postscreen_discard_ehlo_keyword_address_maps "
-		"postscreen_discard_ehlo_keywords postscreen_enforce_tls postscreen_expansion_filter "
+		"postscreen_disable_vrfy_command postscreen_enforce_tls postscreen_expansion_filter "
 		"postscreen_forbidden_commands postscreen_helo_required postscreen_non_smtp_command_action "
 		"postscreen_non_smtp_command_enable postscreen_non_smtp_command_ttl postscreen_pipelining_action "
 		"postscreen_pipelining_enable postscreen_pipelining_ttl postscreen_post_queue_limit "
-		"postscreen_pre_queue_limit postscreen_reject_footer postscreen_reject_footer_maps "
-		"postscreen_tls_security_level postscreen_use_tls postscreen_watchdog_timeout" },
+		"postscreen_pre_queue_limit postscreen_tls_security_level postscreen_use_tls postscreen_watchdog_timeout" },
 	{ "text files are read directly; lmdb files grow as needed",
 		"berkeley_db_create_buffer_size berkeley_db_read_buffer_size lmdb_map_size" },
 	{ "the queue belongs to root and mail_owner",
