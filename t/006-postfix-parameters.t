@@ -44,6 +44,7 @@ my @idle = grep { $known{$_} && !has_effect($_) } sort keys %default;
 is join(' ', grep { !$default{$_} && !exists $default{$_} } grep { $page{$_}[0] eq 'supported' } sort keys %page), '', 'what is supported is declared';
 is join(' ', grep { $page{$_}[0] eq 'supported' } @idle), '', '... and has an effect';
 is join(' ', grep { !$known{$_} && !has_effect($_) } sort keys %default), '', 'so have all of our own';
+is join(' ', grep { $page{$_}[0] eq 'ignored' && $literal{$_} } sort grep { $known{$_} } keys %default), '', 'what the code asks for is not called without effect';
 
 my $gatepost = ($ENV{GATEPOST_BUILD} || 'build') . '/sbin/gatepost';
 SKIP: {

@@ -27,18 +27,17 @@ static const struct {
 	{ "logrotate does it (package)",
 		"maillog_file_compressor maillog_file_rotate_suffix" },
 	{ "not done yet",
-		"daemon_table_open_error_is_fatal delay_logging_resolution_limit "
-		"dns_ncache_ttl_fix_enable dnssec_probe "
-		"error_notice_recipient "
-		"known_tcp_ports lmtp_address_verify_target lmtp_sasl_auth_cache_time lmtp_tls_block_early_mail_reply "
-		"lmtp_tls_connection_reuse master_service_disable qmgr_fudge_factor "
-		"qmgr_message_recipient_minimum queue_file_attribute_count_limit "
-		"smtp_address_verify_target smtp_sasl_auth_cache_time smtp_tls_block_early_mail_reply "
-		"smtp_tls_connection_reuse smtpd_delay_open_until_valid_rcpt smtpd_dns_reply_filter "
-		"smtpd_history_flush_threshold smtputf8_autodetect_classes tcp_windowsize tls_config_file tls_config_name "
-		"tls_fast_shutdown_enable" },
+		"daemon_table_open_error_is_fatal delay_logging_resolution_limit dns_ncache_ttl_fix_enable dnssec_probe "
+		"known_tcp_ports lmtp_address_verify_target master_service_disable qmgr_fudge_factor "
+		"qmgr_message_recipient_minimum queue_file_attribute_count_limit smtp_address_verify_target "
+		"smtpd_delay_open_until_valid_rcpt smtpd_dns_reply_filter smtputf8_autodetect_classes tcp_windowsize "
+		"tls_config_file tls_config_name tls_fast_shutdown_enable" },
+	{ "sessions with TLS are kept like others; connection_reuse=no in smtp_tls_policy_maps forbids it",
+		"lmtp_tls_connection_reuse smtp_tls_connection_reuse" },
+	{ "what came before the TLS handshake always makes it fail",
+		"lmtp_tls_block_early_mail_reply smtp_tls_block_early_mail_reply" },
 	{ "obsolete: what it is for has gone, or is always so",
-		"backwards_bounce_logfile_compatibility frozen_delivered_to lmtp_cname_overrides_servername lmtp_tls_per_site "
+		"backwards_bounce_logfile_compatibility lmtp_cname_overrides_servername lmtp_tls_per_site "
 		"smtp_cname_overrides_servername smtp_tls_per_site smtpd_tls_dh1024_param_file smtpd_tls_dh512_param_file "
 		"sun_mailtool_compatibility tls_dane_digests tls_disable_workarounds tls_export_cipherlist "
 		"tls_legacy_public_key_fingerprints tls_low_cipherlist tls_null_cipherlist" },
