@@ -62,6 +62,24 @@ push @headers, (
     ['empty From', "From:\r\nTo: \r\n\r\nx\r\n"], ['empty line with blank', "Subject: x\r\n \r\nbody\r\n"], ['8 bit header', "Subject: \xe4\r\n\r\n\xe4\r\n"], ['8 bit body', "Subject: a\r\nContent-Transfer-Encoding: 7bit\r\n\r\n\xe4\r\n"], ['declared', "Content-Transfer-Encoding: 8bit\r\n\r\n\xe4\r\n"],
     ['composite', "Content-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: base64\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n"], ['composite 8bit', "Content-Type: message/rfc822\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nSubject: x\r\n\r\nx\r\n"],
 );
+# 8-bit content for a host that takes 7 bits.
+my $cte = 'Content-Transfer-Encoding: ';
+my $latin = "gr\xfc\xdfe";
+my @mime = (
+    ['text', "${cte}8bit\r\n\r\n$latin = x\r\n.dot $latin\r\nFrom $latin\r\n blank \r\ntab\t\r\n\r\nend\r\n"], ['undeclared', "Subject: x\r\n\r\n$latin\r\n"], ['binary', "${cte}binary\r\n\r\n$latin\x00\x01\r\n"], ['7bit', "${cte}7bit\r\n\r\n$latin\r\n"],
+    ['base64', "${cte}base64\r\n\r\n$latin\r\n"], ['odd case', "Content-transfer-ENCODING : 8BIT (comment)\r\n\r\n$latin\r\n"], ['folded', "Content-Transfer-Encoding:\r\n 8bit\r\n\r\n$latin\r\n"], ['twice', "${cte}8bit\r\n${cte}7bit\r\n\r\n$latin\r\n"], ['8bit without any', "${cte}8bit\r\n\r\na=b \r\n"],
+    ['long lines', "${cte}8bit\r\n\r\n" . "$latin " x 300 . "\r\n" . 'x' x 75 . "\r\n" . 'x' x 76 . "\r\n" . 'x' x 77 . "\r\n" . '=' x 30 . "\r\n" . ' ' x 80 . "\r\n"], ['all octets', "${cte}8bit\r\n\r\n" . join('', map { chr } grep { $_ != 10 && $_ != 13 } 1 .. 255) . "\r\n"],
+    ['parts', parts("${cte}8bit\r\n\r\n$latin\r\n", "\r\n$latin\r\n", "${cte}base64\r\n\r\n$latin\r\n", "Content-Type: text/html\r\n${cte}binary\r\nX: y\r\n\r\n$latin\r\n")], ['parts, declared', $cte . "8bit\r\n" . parts("${cte}8bit\r\n\r\n$latin\r\n", "\r\n$latin\r\n")],
+    ['nested', parts("Content-Type: multipart/alternative; boundary=c\r\n${cte}8bit\r\n\r\npre\r\n--c\r\n${cte}8bit\r\n\r\n$latin\r\n--c--\r\nepi $latin\r\n", "${cte}8bit\r\n\r\n$latin\r\n")], ['message', "Content-Type: message/rfc822\r\n${cte}8bit\r\n\r\nSubject: x\r\n${cte}8bit\r\n\r\n$latin\r\n"],
+    ['attached', parts("Content-Type: message/rfc822\r\n${cte}8bit\r\n\r\nSubject: $latin\r\nContent-Type: text/plain\r\n${cte}8bit\r\n\r\n$latin\r\n")], ['partial', "Content-Type: message/partial\r\n${cte}8bit\r\n\r\n$latin\r\n"], ['external', parts("Content-Type: message/external-body\r\n\r\n${cte}8bit\r\n\r\n$latin\r\n")],
+    ['preamble', $cte . "8bit\r\n" . $mime . "\r\n$latin\r\n--b\r\n\r\nx\r\n--b--\r\n$latin\r\n"], ['not ended', "$mime\r\n--b\r\n${cte}8bit\r\n\r\n$latin\r\n"], ['no boundary', "Content-Type: multipart/mixed\r\n${cte}8bit\r\n\r\n--b\r\n${cte}8bit\r\n\r\n$latin\r\n"],
+    ['boundary like another', parts("Content-Type: multipart/mixed; boundary=bc\r\n\r\n--bc\r\n${cte}8bit\r\n\r\n$latin\r\n--bc--\r\n")], ['boundary with blanks', "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b  \r\n${cte}8bit\r\n\r\n$latin\r\n--b-- \r\n"],
+    ['long boundary', 'Content-Type: multipart/mixed; boundary="' . 'y' x 3000 . "\"\r\n\r\n--" . 'y' x 3000 . "\r\n${cte}8bit\r\n\r\n$latin\r\n"], ['no empty line', "$mime\r\n--b\r\n${cte}8bit\r\n$latin\r\n--b--\r\n"], ['from within', parts("${cte}8bit\r\nnot a field\r\n$latin\r\n")],
+    ['deep', "Content-Type: multipart/mixed; boundary=b0\r\n\r\n" . join('', map { "--b@{[ $_ - 1 ]}\r\nContent-Type: multipart/mixed; boundary=b$_\r\n\r\n" } 1 .. 50) . "--b50\r\n${cte}8bit\r\n\r\n$latin\r\n"], ['8 bit header', "Subject: $latin\r\n${cte}8bit\r\n\r\n$latin\r\n"], ['empty', "${cte}8bit\r\n\r\n"],
+    ['digest', "Content-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nSubject: x\r\n${cte}8bit\r\n\r\n$latin\r\n--b--\r\n"], ['signed', "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n${cte}8bit\r\n\r\n$latin\r\n--b--\r\n"], ['unknown encoding', "${cte}x-odd\r\n\r\n$latin\r\n"],
+);
+my @utf8 = (['UTF-8 header', "Subject: gr\xc3\xbc\xc3\x9fe\r\n\r\nx\r\n"], ['ASCII', "Subject: x\r\n\r\nx\r\n"], ['8-bit body', "Subject: x\r\n\r\n\xc3\xa4\r\n"], ['other 8-bit header', "Subject: $latin\r\n\r\nx\r\n"], ['attached', parts("Content-Type: message/rfc822\r\n\r\nSubject: \xc3\xa4\r\n\r\nx\r\n")]);
+
 my %maps = (
     recipient_delimiter => '+', canonical_maps => 'inline:{ joe=joseph@new.test, ann@far.test=ann.smith@far.test, { "joe doe"@far.test = "jd x"@far.test } }', sender_canonical_maps => 'inline:{ bob@far.test=sender@far.test }',
     recipient_canonical_maps => 'inline:{ bob@far.test=rcpt@far.test }', masquerade_domains => 'far.test', masquerade_exceptions => 'root',
@@ -73,6 +91,9 @@ my @cases = (
     ['as local mail', { %maps, header_size_limit => 2000 }, \@headers],
     ['as mail from outside', { %maps, local_header_rewrite_clients => '' }, \@headers],
     ['mail from outside, completed', { local_header_rewrite_clients => '', remote_header_rewrite_domain => 'unknown.invalid', always_add_missing_headers => 'yes', undisclosed_recipients_header => 'To: undisclosed-recipients:;' }, \@headers],
+    ['for a 7-bit host', {}, \@mime],
+    ['for a 7-bit host, with limits', { mime_nesting_limit => 3, mime_boundary_length_limit => 20 }, \@mime],
+    ['for an ASCII host, UTF-8 looked for', { smtputf8_autodetect_classes => 'smtpd' }, \@utf8],
     ['strict', { strict_7bit_headers => 'yes', strict_8bitmime_body => 'yes', strict_mime_encoding_domain => 'yes', hopcount_limit => 15, message_drop_headers => 'Sender, X-To', append_dot_mydomain => 'no', canonical_classes => 'header_sender',
         canonical_maps => 'inline:{ joe=joseph@new.test }', masquerade_domains => 'far.test', masquerade_classes => 'header_recipient', disable_mime_input_processing => 'no', detect_8bit_encoding_header => 'no' }, \@headers],
 );
@@ -92,6 +113,10 @@ my @known = (
     [qr/^as local/, qr/^field joe\@\[127\.0\.0\.1\]$/, 'canonical_maps knows user names of myorigin and mydestination, not of own addresses'],
     [qr/strict/,   qr/^field gr\xc3/,   'the log is ASCII'],
     [qr/strict/,   qr/^8 bit header$/, 'the first reason is enough'],
+    [qr/7-bit/,    qr/^partial$/,      'message/partial is converted, whatever that makes of it, and not said to be 7bit with octets that are not'],
+    [qr/7-bit/,    qr/^no empty line$|^from within$/, 'fields of a part end in an empty line when one is added to them'],
+    [qr/ASCII/,    qr/^other 8-bit header$/, 'what is no UTF-8 does not need SMTPUTF8'],
+    [qr/ASCII/,    qr/^attached$/,     'only the header of the message itself says that it needs SMTPUTF8'],
     [qr/strict/,   qr/^composite/,     'the line where it was noticed is logged, not the encoding'],
 );
 
@@ -144,7 +169,8 @@ sub compare {
 
 my (@postfix, %sink);
 for my $case (@cases) {
-    $sink{$case->[0]} = [Gatepost::Sink->new, Gatepost::Sink->new];
+    my @offers = $case->[0] =~ /7-bit/ ? (ehlo => ['PIPELINING']) : $case->[0] =~ /ASCII/ ? (ehlo => ['8BITMIME']) : ();
+    $sink{$case->[0]} = [map { Gatepost::Sink->new(@offers) } 1, 2];
     my %main = (%base, %{ $case->[1] });
     my ($theirs, $ours) = map { "smtp:[127.0.0.1]:" . $_->port } @{ $sink{$case->[0]} };
     my $master = "other unix - n n - - discard\n";

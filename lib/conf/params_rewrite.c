@@ -26,6 +26,8 @@ const struct param params_rewrite[] = {
 		"Key of the null sender in sender_dependent_relayhost_maps" },
 	{ "enable_idna2003_compatibility", PARAM_BOOL, "no", 0, 0, "", "Domain names by IDNA2003" },
 	{ "fallback_relay", PARAM_STR, "", 0, 0, "", "Old name of smtp_fallback_relay" },
+	{ "force_mime_input_conversion", PARAM_BOOL, "no", 0, 0, "",
+		"Parts that say they are 8-bit become quoted-printable before checks, milters and filters see them" },
 	{ "header_checks", PARAM_STR, "", 0, 0, "", "Tables asked with each header field" },
 	{ "info_log_address_format", PARAM_STR, "external", 0, 0, "", "Form of addresses in the log: external or internal" },
 	{ "local_header_rewrite_clients", PARAM_STR, "permit_inet_interfaces", 0, 0, "", "Clients whose header addresses are completed" },

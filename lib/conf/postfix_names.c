@@ -10,7 +10,7 @@ const char *const conf_postfix_names[] = {
 	"connection_cache_ttl_limit", "cyrus_sasl_config_path", "daemon_table_open_error_is_fatal", "daemon_timeout", "debug_peer_level",
 	"debug_peer_list", "debugger_command", "dns_ncache_ttl_fix_enable", "dnsblog_reply_delay",
 	"dnsblog_service_name", "dnssec_probe", "dont_remove", "extract_recipient_limit", "fast_flush_purge_time",
-	"fast_flush_refresh_time", "fault_injection_code", "flush_service_name", "force_mime_input_conversion", "fork_attempts", "fork_delay", "hash_queue_depth",
+	"fast_flush_refresh_time", "fault_injection_code", "flush_service_name", "fork_attempts", "fork_delay", "hash_queue_depth",
 	"hash_queue_names", "html_directory", "ignore_srv_lookup_error", "lmdb_map_size", "lmtp_address_verify_target",
 	"lmtp_cache_connection", "lmtp_cname_overrides_servername",
 	"lmtp_tls_enable_rpk", "lmtp_tls_per_site", "mail_release_date", "mailq_path", "manpage_directory",

@@ -113,7 +113,9 @@ static enum mode enter(struct mime_walk *w, const struct part *p)
 	w->segment_octets = 0;
 	if (p->kind != KIND_LEAF && p->encoding == MIME_ENCODED)
 		w->bad_encoding = true;
-	if (p->kind == KIND_MULTIPART && p->boundary.n > 0 && w->depth < w->nesting)
+	if (p->kind == KIND_MULTIPART && p->boundary.n > 0 && w->depth == w->nesting)
+		w->too_deep = true;
+	else if (p->kind == KIND_MULTIPART && p->boundary.n > 0)
 		w->levels[w->depth++] = (struct mime_level){ p->boundary, p->digest };
 	if (p->kind == KIND_MESSAGE && p->encoding != MIME_ENCODED)
 		return IN_NESTED_HEADER;

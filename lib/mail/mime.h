@@ -30,6 +30,7 @@ struct mime_walk {
 	enum mime_encoding encoding; /* declared for the current part */
 	bool composite; /* a multipart or message: its content is parts */
 	size_t segment_octets; /* content octets of the current part before this line */
+	bool too_deep; /* parts nested deeper than that were taken for content */
 	bool bad_encoding; /* a composite part declared an encoding (RFC 2045 section 6.4) */
 	struct mime_level *levels;
 	size_t depth;

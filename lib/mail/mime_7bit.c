@@ -57,11 +57,10 @@ void mime_7bit_header(struct mime_7bit *m, struct header *h)
 		.life = m->life, .structure = true, .nesting = m->nesting, .boundary_length = m->boundary_length, .ctx = m
 	};
 	mime_begin(&m->walk, h);
-	if (!is_8bit(m->walk.encoding))
-		return;
 	for (size_t i = 0; i < h->count; i++)
 		h->fields[i].deleted |= outdated(h->fields[i].text);
-	header_append(h, STR("Content-Transfer-Encoding"), str_z(new_encoding(&m->walk)), true);
+	if (is_8bit(m->walk.encoding))
+		header_append(h, STR("Content-Transfer-Encoding"), str_z(new_encoding(&m->walk)), true);
 }
 
 /* ---- the body ---- */
@@ -108,7 +107,7 @@ static bool visit(struct mime_walk *w, enum mime_class what, struct str text)
 	case MIME_BODY:
 		body_line(m, text);
 	}
-	m->stopped = m->out->n >= MIME_7BIT_PIECE && !m->full(m);
+	m->stopped = w->too_deep || (m->out->n >= MIME_7BIT_PIECE && !m->full(m));
 	return !m->stopped;
 }
 

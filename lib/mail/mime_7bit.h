@@ -19,7 +19,10 @@ struct mime_7bit {
 
 #define MIME_7BIT_PIECE 65536
 
-/* First the header, whose Content-Transfer-Encoding is edited, then the body. False: full() had enough. */
+/* What is said of a message whose parts are nested too deeply to be converted: 5.6.0. */
+#define MIME_TOO_DEEP "MIME nesting exceeds safety limit"
+
+/* First the header, whose Content-Transfer-Encoding is edited, then the body. False: full() had enough, or walk.too_deep. */
 void mime_7bit_header(struct mime_7bit *m, struct header *h);
 bool mime_7bit_body(struct mime_7bit *m, struct str body);
 /* One line without line end as quoted-printable, CRLF included. */

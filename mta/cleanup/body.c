@@ -99,7 +99,7 @@ bool body_questioned(const struct mail *x)
 {
 	bool checks = checks_any(CHECK_BODY) || checks_any(CHECK_MIME_HEADER) || checks_any(CHECK_NESTED_HEADER);
 
-	if (set->strict_7bit_headers || set->strict_8bit_body || set->strict_encoding)
+	if (set->force_7bit || set->strict_7bit_headers || set->strict_8bit_body || set->strict_encoding)
 		return true;
 	return checks && (x->req.flags & CLEANUP_NO_CHECKS) == 0 && !x->checks_passed;
 }

@@ -40,7 +40,8 @@ struct mail { /* everything lives in .life and ends with the message */
 	struct map *seen; /* duplicate filter */
 	struct header header;
 	struct content content;
-	struct str body; /* CRLF lines; slice of content, or of edited */
+	struct str body; /* CRLF lines; slice of content, of converted or of edited */
+	struct buf converted; /* body after force_mime_input_conversion */
 	struct buf edited; /* body after checks or milters */
 	bool body_edited;
 	struct milter_session *milters;
@@ -124,6 +125,11 @@ bool checks_any(enum check_kind kind);
 void mime_refuse(struct mail *x, const char *what, struct str text); /* strict_*; logged with the text */
 bool body_questioned(const struct mail *x); /* will body_stage() look at it? */
 void body_stage(struct mail *x); /* mime structure, header checks in parts, body checks, strict_* rules. Suspends. */
+
+/* ---- encoding.c ---- */
+
+void encoding_convert(struct mail *x); /* force_mime_input_conversion, before anybody looks */
+void encoding_detect(struct mail *x); /* smtputf8_autodetect_classes, when header and envelope are as they stay */
 
 /* ---- edit.c: milters ---- */
 

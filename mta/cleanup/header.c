@@ -250,6 +250,7 @@ static void log_ids(struct mail *x)
 void header_stage(struct mail *x)
 {
 	read_header(x);
+	encoding_convert(x);
 	if (mail_refused(x))
 		return;
 	run_checks(x);

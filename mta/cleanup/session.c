@@ -95,8 +95,10 @@ static void work_on_content(struct mail *x)
 		milters_stage(x);
 	else
 		milters_give_up(x);
-	if (going_on(x))
+	if (going_on(x)) {
 		envelope_redirect(x);
+		encoding_detect(x);
+	}
 	x->m.rcpts = x->rcpts.v;
 	x->m.rcpt_count = x->rcpts.count;
 }
@@ -172,6 +174,7 @@ static void forget(struct mail *x)
 		milters_close(x, &unused);
 	buf_done(&unused);
 	content_forget(x);
+	buf_done(&x->converted);
 	buf_done(&x->edited);
 	map_free(x->seen, NULL);
 	x->seen = NULL;

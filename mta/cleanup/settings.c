@@ -21,7 +21,18 @@ static const struct word_bit class_words[] = {
 	{ "header_sender", MAP_HEADER_SENDER },
 };
 
-static unsigned classes(const struct conf *c, const char *name)
+static const struct word_bit origin_words[] = {
+	{ "all", ORIGIN_ALL },
+	{ "bounce", ORIGIN_BOUNCE },
+	{ "forward", ORIGIN_FORWARD },
+	{ "notify", ORIGIN_NOTIFY },
+	{ "qmqpd", ORIGIN_ELSEWHERE },
+	{ "sendmail", ORIGIN_SENDMAIL },
+	{ "smtpd", ORIGIN_SMTPD },
+	{ "verify", ORIGIN_ELSEWHERE },
+};
+
+static unsigned bits_of(const struct conf *c, const char *name, const struct word_bit *known, size_t count)
 {
 	struct str rest = str_z(conf_str(c, name)), word;
 	unsigned bits = 0;
@@ -29,13 +40,18 @@ static unsigned classes(const struct conf *c, const char *name)
 	for (word = str_word(&rest, " \t\r\n,"); word.n > 0; word = str_word(&rest, " \t\r\n,")) {
 		size_t i = 0;
 
-		while (i < sizeof class_words / sizeof *class_words && !str_eqiz(word, class_words[i].word))
+		while (i < count && !str_eqiz(word, known[i].word))
 			i++;
-		if (i == sizeof class_words / sizeof *class_words)
+		if (i == count)
 			log_fatal("parameter %s: unknown class: \"%.*s\"", name, STRF(word));
-		bits |= class_words[i].bit;
+		bits |= known[i].bit;
 	}
 	return bits;
+}
+
+static unsigned classes(const struct conf *c, const char *name)
+{
+	return bits_of(c, name, class_words, sizeof class_words / sizeof *class_words);
 }
 
 static bool has_word(const struct conf *c, const char *name, const char *wanted)
@@ -147,6 +163,10 @@ static void load_content(struct arena *life, const struct conf *c)
 	open_tables(life, c, "milter_header_checks", &loaded.milter_header_checks);
 	loaded.drop_header_count = words(life, c, "message_drop_headers", &loaded.drop_headers);
 	loaded.always_add_missing = conf_bool(c, "always_add_missing_headers");
+	loaded.force_7bit = conf_bool(c, "force_mime_input_conversion");
+	loaded.utf8_origins = bits_of(c, "smtputf8_autodetect_classes", origin_words, sizeof origin_words / sizeof *origin_words);
+	if (!conf_bool(c, "smtputf8_enable"))
+		loaded.utf8_origins = 0;
 	loaded.mime_input = !conf_bool(c, "disable_mime_input_processing");
 	loaded.strict_7bit_headers = conf_bool(c, "strict_7bit_headers") || conf_bool(c, "strict_8bitmime");
 	loaded.strict_8bit_body = conf_bool(c, "strict_8bitmime_body") || conf_bool(c, "strict_8bitmime");

@@ -9,6 +9,16 @@
 #include "lib/milter/milter.h"
 #include "lib/table/table.h"
 
+enum { /* where a message comes from */
+	ORIGIN_SENDMAIL = 1,
+	ORIGIN_SMTPD = 2,
+	ORIGIN_FORWARD = 4,
+	ORIGIN_BOUNCE = 8,
+	ORIGIN_NOTIFY = 16, /* to the postmaster */
+	ORIGIN_ELSEWHERE = 0, /* not in this process, or not in this program */
+	ORIGIN_ALL = 31
+};
+
 struct settings {
 	const char *myhostname, *myorigin, *mail_name, *delimiters;
 	int64_t ipc_timeout_ms, flow_delay_ms;
@@ -28,7 +38,8 @@ struct settings {
 	struct tables header_checks, mime_header_checks, nested_header_checks, body_checks, milter_header_checks;
 	struct str *drop_headers;
 	size_t drop_header_count;
-	bool always_add_missing, mime_input, strict_7bit_headers, strict_8bit_body, strict_encoding, detect_8bit;
+	unsigned utf8_origins; /* ORIGIN_*: mail in which UTF-8 is looked for */
+	bool always_add_missing, force_7bit, mime_input, strict_7bit_headers, strict_8bit_body, strict_encoding, detect_8bit;
 	const char *undisclosed;
 	unsigned mime_nesting, boundary_length;
 	bool reject_chars[256], strip_chars[256], any_reject, any_strip;

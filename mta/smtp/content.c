@@ -283,8 +283,11 @@ static int send_7bit(struct copy *c, struct header *h, struct str body, struct f
 	mime_7bit_header(&text, h);
 	header_print(h, &c->in);
 	buf_addz(&c->in, "\r\n");
-	if (!mime_7bit_body(&text, body))
+	if (!mime_7bit_body(&text, body)) {
+		if (text.walk.too_deep)
+			failure_local(c->a, CODE(0, 5, 6, 0), why, MIME_TOO_DEEP);
 		return -1;
+	}
 	return send_piece(c, prepared(c, true), true, why);
 }
 

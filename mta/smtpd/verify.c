@@ -11,6 +11,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
+#include "lib/base/utf8.h"
 #include "lib/base/map.h"
 #include "lib/base/mem.h"
 #include "lib/mail/dsn.h"
@@ -35,6 +36,7 @@ static struct {
 	const char *relayhost;
 	struct tables maps;
 	int64_t good_s, good_refresh_s, bad_s, bad_refresh_s, wait_ms, pending_limit;
+	bool detects_utf8;
 } verify;
 
 struct probe {
@@ -64,6 +66,16 @@ static struct str sender_address(const struct conf *c)
 	return arena_printf(cf.life, "%.*s@%s", STRF(sender), conf_str(c, "myorigin"));
 }
 
+static bool detects_utf8(const struct conf *c)
+{
+	struct str rest = str_z(conf_str(c, "smtputf8_autodetect_classes")), word;
+	bool wanted = false;
+
+	while ((word = str_word(&rest, ", \t\r\n")).n > 0)
+		wanted |= str_eqiz(word, "verify") || str_eqiz(word, "all");
+	return wanted && conf_bool(c, "smtputf8_enable");
+}
+
 void verify_init(const struct conf *c)
 {
 	struct err e = ERR_INIT;
@@ -84,6 +96,7 @@ void verify_init(const struct conf *c)
 	verify.bad_s = conf_bool(c, "address_verify_negative_cache") ? conf_time_ms(c, "address_verify_negative_expire_time") / 1000 : 0;
 	verify.bad_refresh_s = conf_time_ms(c, "address_verify_negative_refresh_time") / 1000;
 	verify.wait_ms = conf_int(c, "address_verify_poll_count") * conf_time_ms(c, "address_verify_poll_delay");
+	verify.detects_utf8 = detects_utf8(c);
 	verify.pending_limit = conf_int(c, "address_verify_pending_request_limit");
 }
 
@@ -156,7 +169,7 @@ static int ask_agent(struct probe *p, int fd, struct err *e)
 	if (io == NULL)
 		return -1;
 	queue_id_new(r.m.id);
-	r.m.flags = QUEUE_PROBE;
+	r.m.flags = QUEUE_PROBE | (verify.detects_utf8 && !utf8_ascii(p->address) ? QUEUE_UTF8 : 0u);
 	r.m.arrival_us = r.start_us;
 	r.m.sender = verify.sender;
 	r.m.rcpts = &rcpt;

@@ -12,6 +12,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
+#include "lib/base/utf8.h"
 #include "lib/conf/conf.h"
 #include "lib/mail/dsn.h"
 #include "lib/net/fiber.h"
@@ -209,7 +210,7 @@ static void run_letter(const struct letter *l)
 
 	configure(l->conf);
 	fill(a, l, &r);
-	if (ok(converse(a, &r, crlf(a, l->content), 0, &answer), "%s: answered", l->name)) {
+	if (ok(converse(a, &r, crlf(a, l->content), utf8_ascii(str_z(l->content)) ? 0 : QUEUE_8BIT, &answer), "%s: answered", l->name)) {
 		is_int(answer.code.smtp, l->smtp, l->name);
 		if (l->text != NULL)
 			is_str(answer.text, str_z(l->text), "reply");
@@ -362,6 +363,30 @@ static const struct letter letters[] = {
 		.rcpts = { B },
 		.content = "Content-Transfer-Encoding: 8bit\n\ncaf\xe9\n",
 		.smtp = 250 },
+	{ .name = "8-bit body, converted before the checks",
+		.conf = "force_mime_input_conversion = yes\nbody_checks = regexp:{{/^=C3=A4$$/ REPLACE changed}}",
+		.sender = A,
+		.rcpts = { B },
+		.content = "Content-Transfer-Encoding: 8bit\nX: y\n\n\xc3\xa4\n\xc3\xb6=\n",
+		.smtp = 250,
+		.header = "X: y\nContent-Transfer-Encoding: quoted-printable\n",
+		.body = "changed\n=C3=B6=3D\n" },
+	{ .name = "8-bit parts, through the disk",
+		.conf = "force_mime_input_conversion = yes\ncleanup_memory_limit = 16",
+		.sender = A,
+		.rcpts = { B },
+		.content = "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 8bit\n\n--b\nContent-Transfer-Encoding: 8bit\n\n\xc3\xa4\n--b\n\n\xe4\n--b--\n",
+		.smtp = 250,
+		.header = "Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 7bit\n",
+		.body = "--b\nContent-Transfer-Encoding: quoted-printable\n\n=C3=A4\n--b\n\n\xe4\n--b--\n" },
+	{ .name = "7-bit body that says 8bit stays",
+		.conf = "force_mime_input_conversion = yes",
+		.sender = A,
+		.rcpts = { B },
+		.content = "Content-Transfer-Encoding: 8bit\n\na=b\n",
+		.smtp = 250,
+		.header = "Content-Transfer-Encoding: 8bit\n",
+		.body = "a=b\n" },
 	{ .name = "encoded multipart",
 		.conf = "strict_mime_encoding_domain = yes",
 		.sender = A,

@@ -30,7 +30,7 @@ static const struct {
 		"daemon_table_open_error_is_fatal delay_logging_resolution_limit dns_ncache_ttl_fix_enable dnssec_probe "
 		"known_tcp_ports lmtp_address_verify_target master_service_disable qmgr_fudge_factor "
 		"qmgr_message_recipient_minimum queue_file_attribute_count_limit smtp_address_verify_target "
-		"smtpd_delay_open_until_valid_rcpt smtpd_dns_reply_filter smtputf8_autodetect_classes tcp_windowsize "
+		"smtpd_delay_open_until_valid_rcpt smtpd_dns_reply_filter tcp_windowsize "
 		"tls_config_file tls_config_name tls_fast_shutdown_enable" },
 	{ "sessions with TLS are kept like others; connection_reuse=no in smtp_tls_policy_maps forbids it",
 		"lmtp_tls_connection_reuse smtp_tls_connection_reuse" },

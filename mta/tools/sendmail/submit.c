@@ -12,7 +12,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/fs.h"
 #include "lib/base/hash.h"
-#include "lib/base/utf8.h"
 #include "lib/queue/queue.h"
 
 #define CREATE_TRIES 10
@@ -86,12 +85,9 @@ struct str request_sender(const struct request *r)
 
 static void fill_envelope(struct queue_message *m, const struct message *from, const struct request *r, struct queue_rcpt *rcpts)
 {
-	bool utf8;
-
 	m->flags = QUEUE_LOCAL | (r->body_8bit ? QUEUE_BODY_8BITMIME : 0u);
 	m->arrival_us = clock_wall_us();
 	m->sender = request_sender(r);
-	utf8 = !utf8_ascii(m->sender);
 	m->flags |= (r->mode == MODE_PROBE ? QUEUE_PROBE : 0u) | (r->report ? QUEUE_TRACE : 0u) | (r->gateway ? QUEUE_COMPLETE : 0u);
 	m->envid = str_z(r->envid);
 	m->ret = r->ret;
@@ -99,9 +95,7 @@ static void fill_envelope(struct queue_message *m, const struct message *from, c
 	for (size_t i = 0; i < from->recipient_count; i++) {
 		rcpts[i].addr = from->recipients[i];
 		rcpts[i].notify = r->notify;
-		utf8 = utf8 || !utf8_ascii(rcpts[i].addr);
 	}
-	m->flags |= utf8 ? QUEUE_UTF8 : 0u;
 	m->rcpts = rcpts;
 	m->rcpt_count = from->recipient_count;
 }
