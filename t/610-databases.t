@@ -95,6 +95,8 @@ sub sql_tables {
     is $lines, 250, '500 questions';
     spew("$dir/bad", "${head}query = x\nqeury = y\n");
     like error("$type:$dir/bad", 'a'), qr{^78 .*$dir/bad:\d+: unknown setting "qeury"}, 'a wrong setting';
+    spew("$dir/bad", "${head}table = users\nselect_field = x\n");
+    like error("$type:$dir/bad", 'a'), qr{^78 .*$dir/bad:\d+: setting "table" is not supported: write "query = SELECT }, 'the old interface';
     spew("$dir/bad", $head);
     like error("$type:$dir/bad", 'a'), qr{"query = \.\.\." is not set}, 'no query';
     return;

@@ -21,6 +21,30 @@ static bool is_listed(struct str name, const char *const *names)
 	return false;
 }
 
+/* Settings that Postfix has beyond ours, and what to write instead. */
+static const struct {
+	const char *name, *remedy;
+} foreign[] = {
+	{ "additional_conditions", "write them into the query" },
+	{ "result_filter", "it is called result_format" },
+	{ "sasl_authz_id", "there is no SASL for ldap: tables, use bind_dn and bind_pw" },
+	{ "sasl_mechs", "there is no SASL for ldap: tables, use bind_dn and bind_pw" },
+	{ "sasl_minssf", "there is no SASL for ldap: tables, use start_tls or ldaps:" },
+	{ "sasl_realm", "there is no SASL for ldap: tables, use bind_dn and bind_pw" },
+	{ "select_field", "write \"query = SELECT select_field FROM table WHERE where_field = '%s'\"" },
+	{ "select_function", "write \"query = SELECT select_function('%s')\"" },
+	{ "table", "write \"query = SELECT select_field FROM table WHERE where_field = '%s'\"" },
+	{ "where_field", "write \"query = SELECT select_field FROM table WHERE where_field = '%s'\"" },
+};
+
+static int refuse_setting(const char *name, struct err *e)
+{
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+		if (strcmp(name, foreign[i].name) == 0)
+			return err_perm(e, "setting \"%s\" is not supported: %s", name, foreign[i].remedy);
+	return err_perm(e, "unknown setting \"%s\"", name);
+}
+
 static int add_setting(struct query *q, struct str line, const char *const *names, struct err *e)
 {
 	struct str value = line, name = str_trim(str_cut(&value, '='));
@@ -29,7 +53,7 @@ static int add_setting(struct query *q, struct str line, const char *const *name
 	if (name.n == 0 || name.n == line.n)
 		return err_perm(e, "\"name = value\" expected");
 	if (!is_listed(name, common_names) && !is_listed(name, names))
-		return err_perm(e, "unknown setting \"%s\"", name_z);
+		return refuse_setting(name_z, e);
 	if (q->setting_count == QUERY_SETTINGS_MAX)
 		return err_perm(e, "more than %d settings", QUERY_SETTINGS_MAX);
 	q->settings[q->setting_count++] = (struct setting){ name_z, arena_z(q->life, str_trim(value)) };

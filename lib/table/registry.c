@@ -27,6 +27,26 @@ const struct table_type *table_type_find(struct str name)
 	return table_type_find_plain(name);
 }
 
+const char *table_type_remedy(struct str name)
+{
+	static const struct {
+		const char *type, *remedy;
+	} foreign[] = { /* Postfix's, beyond ours */
+		{ "internal", "it is Postfix's own" },
+		{ "memcache", "use redis:" },
+		{ "mongodb", "put a server behind socketmap: or tcp:, or write the data to a text file" },
+		{ "mysql", "ask by pgsql: or sqlite:, put a server behind socketmap: or tcp:, or write the data to a text file" },
+		{ "netinfo", "write the data to a text file" },
+		{ "nis", "write the data to a text file" },
+		{ "nisplus", "write the data to a text file" },
+	};
+
+	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
+		if (str_eqz(name, foreign[i].type))
+			return foreign[i].remedy;
+	return "gatepost -V lists the types";
+}
+
 static int name_compare(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -47,23 +67,28 @@ size_t table_type_names(const char *const **names)
 	return count;
 }
 
-struct table *table_open(struct str spec, const char *conf_dir, struct err *e)
+static struct table *refuse(struct str spec, struct str type, struct err *e)
 {
-	struct str type, name, rest;
-	const struct table_type *found;
 	const char *const *names;
 	struct buf known = { 0 };
-	size_t count;
+	struct str list;
+	size_t count = table_type_names(&names);
+
+	for (size_t i = 0; i < count; i++)
+		buf_addf(&known, "%s%s", i > 0 ? " " : "", names[i]);
+	list = buf_str(&known);
+	(void)err_perm(e, "table %.*s: unknown table type \"%.*s\" (there are: %.*s): %s", STRF(spec), STRF(type), STRF(list),
+		table_type_remedy(type));
+	buf_done(&known);
+	return NULL;
+}
+
+struct table *table_open(struct str spec, const char *conf_dir, struct err *e)
+{
+	struct str type, name;
+	const struct table_type *found;
 
 	table_spec_split(spec, &type, &name);
 	found = table_type_find(type);
-	if (found != NULL)
-		return table_open_type(found, spec, name, conf_dir, e);
-	count = table_type_names(&names);
-	for (size_t i = 0; i < count; i++)
-		buf_addf(&known, "%s%s", i > 0 ? " " : "", names[i]);
-	rest = buf_str(&known);
-	(void)err_perm(e, "table %.*s: unknown table type \"%.*s\" (there are: %.*s)", STRF(spec), STRF(type), STRF(rest));
-	buf_done(&known);
-	return NULL;
+	return found != NULL ? table_open_type(found, spec, name, conf_dir, e) : refuse(spec, type, e);
 }

@@ -39,6 +39,7 @@ struct table {
 };
 
 const struct table_type *table_type_find(struct str name); /* NULL: no such type */
+const char *table_type_remedy(struct str name); /* for a type that there is not: what to do instead */
 size_t table_type_names(const char *const **names); /* for "gatepost config -m" and -V */
 
 /* Open "type:name". NULL with *e (names what is wrong and the remedy). Opening a table whose file is missing is an error. */

@@ -398,6 +398,7 @@ static const struct {
 	const char *spec, *why;
 } refused[] = {
 	{ "hsah:x", "unknown table type \"hsah\" (there are: btree" },
+	{ "mysql:/x", ": ask by pgsql: or sqlite:," },
 	{ "hash:nofile", "nofile" },
 	{ "lmdb:nofile", "nofile.lmdb" },
 	{ "inline:x", "expected" },

@@ -39,27 +39,6 @@ static bool name_fits(struct str name, const char *pattern)
 
 /* ---- tables ---- */
 
-/* Types that Postfix has beyond ours, and what to do instead. */
-static const struct {
-	const char *type, *remedy;
-} foreign[] = {
-	{ "internal", "it is Postfix's own" },
-	{ "memcache", "use redis:" },
-	{ "mongodb", "put a server behind socketmap: or tcp:, or write the data to a text file" },
-	{ "mysql", "ask by pgsql: or sqlite:, put a server behind socketmap: or tcp:, or write the data to a text file" },
-	{ "netinfo", "write the data to a text file" },
-	{ "nis", "write the data to a text file" },
-	{ "nisplus", "write the data to a text file" },
-};
-
-static const char *remedy(struct str type)
-{
-	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
-		if (str_eqz(type, foreign[i].type))
-			return foreign[i].remedy;
-	return "gatepost -V lists the types";
-}
-
 static bool type_known(struct str type)
 {
 	const char *const *types;
@@ -103,7 +82,7 @@ static enum fate judge_tables(const struct import *i, struct str value, const ch
 		if (!table_word(word, &type))
 			continue;
 		if (!type_known(type)) {
-			*why = arena_printf(i->a, "there are no tables of type \"%.*s\": %s", STRF(type), remedy(type)).p;
+			*why = arena_printf(i->a, "there are no tables of type \"%.*s\": %s", STRF(type), table_type_remedy(type)).p;
 			return FATE_REFUSED;
 		}
 		if (str_eqz(type, "hash") || str_eqz(type, "btree")) {
