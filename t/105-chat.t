@@ -46,6 +46,11 @@ my %zone = (
     '3.2.0.192.bl.test' => { A => ['127.0.0.2'] },
     '4.2.0.192.bl.test' => { A => 'SERVFAIL' },
     'badmx.test.rhs.test' => { A => ['127.0.0.2'] },
+    'good.test.rhw.test' => { A => ['127.0.0.2'] },
+    'downlist.test.rhw.test' => { A => 'SERVFAIL' },
+    'backedup.test' => { MX => ['10 mx.good.test', '20 mx.self.test'] },
+    'otherwise.test' => { MX => ['10 mx.bad.test', '20 mx.self.test'] },
+    'mx.self.test' => { A => ['127.0.0.1'] },
 );
 
 sub settings {

@@ -152,7 +152,7 @@ enum verdict permit_mx_backup(struct check *c, const struct rule *r)
 	case PLACE_UNKNOWN:
 		text = arena_printf(session_scratch(c->s), "<%.*s>: Recipient address rejected: Unable to look up mail exchanger information",
 			STRF(c->s->t.rcpt_now));
-		return check_defer_if_permit(c, CODE(450, 4, 4, 4), text);
+		return check_defer_if_reject(c, CODE(450, 4, 4, 4), text); /* who may be served is not sent away for good */
 	case PLACE_NONE:
 	case PLACE_PRIMARY:
 		break;
