@@ -1,6 +1,5 @@
 /* lib/net/tls_info.c - what was negotiated, in Postfix's words. */
 #include <openssl/core_names.h>
-#include <openssl/ec.h>
 #include <openssl/objects.h>
 #include <openssl/x509v3.h>
 
@@ -108,12 +107,9 @@ struct str tls_server_name(const struct tls *t, bool *matched)
 static void add_curve(EVP_PKEY *key, struct buf *out)
 {
 	char group[64];
-	const char *nist;
 
-	if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) != 1)
-		return;
-	nist = EC_curve_nid2nist(OBJ_sn2nid(group));
-	buf_addf(out, " (%s)", nist != NULL ? nist : group);
+	if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, NULL) == 1)
+		buf_addf(out, " (%s)", group);
 }
 
 static void add_key_exchange(SSL *ssl, struct buf *out)
@@ -132,12 +128,12 @@ static void add_key_exchange(SSL *ssl, struct buf *out)
 	EVP_PKEY_free(key);
 }
 
-/* side: "server" or "client". kind: type of the signature, which for RSA tells more than the key. */
-static void add_signature(const char *side, EVP_PKEY *key, int kind, int digest, struct buf *out)
+/* side: "server" or "client", which may begin a line. kind: type of the signature, which for RSA tells more than the key. */
+static void add_signature(const char *before, const char *side, EVP_PKEY *key, int kind, int digest, struct buf *out)
 {
 	if (key == NULL || kind == NID_undef)
 		return;
-	buf_addf(out, " %s-signature ", side);
+	buf_addf(out, "%s%s-signature ", before, side);
 	if (kind == EVP_PKEY_RSA || kind == EVP_PKEY_RSA_PSS) {
 		buf_addf(out, "RSA%s (%d bits)", kind == EVP_PKEY_RSA_PSS ? "-PSS" : "", EVP_PKEY_get_bits(key));
 	} else if (kind == EVP_PKEY_EC) {
@@ -150,29 +146,29 @@ static void add_signature(const char *side, EVP_PKEY *key, int kind, int digest,
 		buf_addf(out, " %s-digest %s", side, OBJ_nid2sn(digest));
 }
 
-static void add_own_signature(const struct tls *t, struct buf *out)
+static void add_own_signature(const struct tls *t, const char *fold, struct buf *out)
 {
 	int kind = NID_undef, digest = NID_undef;
 
 	if (SSL_get_signature_type_nid(t->ssl, &kind) == 1) {
 		(void)SSL_get_signature_nid(t->ssl, &digest); /* Ed25519 has none */
-		add_signature(t->server ? "server" : "client", SSL_get_privatekey(t->ssl), kind, digest, out);
+		add_signature(t->server ? " " : fold, t->server ? "server" : "client", SSL_get_privatekey(t->ssl), kind, digest, out);
 	}
 }
 
-static void add_peer_signature(const struct tls *t, struct buf *out)
+static void add_peer_signature(const struct tls *t, const char *fold, struct buf *out)
 {
 	const X509 *x = SSL_get0_peer_certificate(t->ssl);
 	int kind = NID_undef, digest = NID_undef;
 
 	if (x != NULL && SSL_get_peer_signature_type_nid(t->ssl, &kind) == 1) {
 		(void)SSL_get_peer_signature_nid(t->ssl, &digest);
-		add_signature(t->server ? "client" : "server", X509_get0_pubkey(x), kind, digest, out);
+		add_signature(t->server ? fold : " ", t->server ? "client" : "server", X509_get0_pubkey(x), kind, digest, out);
 	}
 }
 
 /* Older protocols' cipher names say it all. A resumed session has no signature. */
-static void add_agreement(const struct tls *t, struct buf *out)
+static void add_agreement(const struct tls *t, const char *fold, struct buf *out)
 {
 	if (SSL_version(t->ssl) < TLS1_3_VERSION)
 		return;
@@ -180,10 +176,10 @@ static void add_agreement(const struct tls *t, struct buf *out)
 	if (tls_resumed(t))
 		return;
 	if (t->server)
-		add_own_signature(t, out);
-	add_peer_signature(t, out);
+		add_own_signature(t, fold, out);
+	add_peer_signature(t, fold, out);
 	if (!t->server)
-		add_own_signature(t, out);
+		add_own_signature(t, fold, out);
 }
 
 void tls_describe(const struct tls *t, const char *fold, struct buf *out)
@@ -192,7 +188,7 @@ void tls_describe(const struct tls *t, const char *fold, struct buf *out)
 	int all = 0, used = tls_cipher_bits(t, &all);
 
 	buf_addf(out, "%s with cipher %s (%d/%d bits)", tls_protocol(t), tls_cipher(t), used, all);
-	add_agreement(t, &more);
+	add_agreement(t, fold, &more);
 	if (more.n > 0)
 		buf_addf(out, "%s%s", fold, buf_z(&more));
 	buf_done(&more);

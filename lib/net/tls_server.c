@@ -122,6 +122,7 @@ struct tls_ctx *tls_server_ctx(const struct tls_settings *set, struct err *e)
 	c->server = true;
 	c->heavy = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA; /* a millisecond; others take a twentieth */
 	c->sni = set->sni;
+	SSL_CTX_set_security_level(c->ssl, 0); /* protocols and ciphers are for smtpd_tls_protocols and its kin to choose, as with Postfix */
 	SSL_CTX_set_session_id_context(c->ssl, (const unsigned char *)"gatepost", 8);
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF); /* tickets need no memory */
 	SSL_CTX_set_num_tickets(c->ssl, TICKETS);

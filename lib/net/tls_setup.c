@@ -97,6 +97,7 @@ static const struct {
 	{ "medium", "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH" },
 	{ "low", "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH" },
 	{ "export", "aNULL:-aNULL:HIGH:MEDIUM:+RC4:@STRENGTH" },
+	{ "null", "eNULL:!aNULL" },
 };
 
 static const char *grade_list(const struct tls_settings *set)

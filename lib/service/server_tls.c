@@ -43,6 +43,12 @@ static const char *curves(const struct conf *c)
 	return NULL;
 }
 
+/* smtpd_tls_req_ccert counts where TLS is demanded only. */
+static bool asks_certificate(const struct conf *c, bool strict)
+{
+	return conf_bool(c, "smtpd_tls_ask_ccert") || (strict && conf_bool(c, "smtpd_tls_req_ccert"));
+}
+
 /* What may not be used: the excluded, and with the mandatory level those excluded there. No curves: no agreement by them. */
 static void exclusions(const struct conf *c, bool strict, struct buf *out)
 {
@@ -51,7 +57,7 @@ static void exclusions(const struct conf *c, bool strict, struct buf *out)
 		buf_addf(out, " %s", conf_str(c, "smtpd_tls_mandatory_exclude_ciphers"));
 	if (str_eqiz(str_z(conf_str(c, "smtpd_tls_eecdh_grade")), "none"))
 		buf_addz(out, " kEECDH");
-	if (conf_bool(c, "smtpd_tls_ask_ccert") || conf_bool(c, "smtpd_tls_req_ccert"))
+	if (asks_certificate(c, strict))
 		buf_addz(out, " aNULL"); /* who has no certificate asks for none */
 }
 
@@ -83,7 +89,7 @@ struct tls_ctx *server_tls_open(const struct conf *c, enum tls_level level, tls_
 		.curves = curves(c),
 		.options = conf_str(c, "tls_ssl_options"),
 		.verify_depth = (int)conf_int(c, "smtpd_tls_ccert_verifydepth"),
-		.ask_client_cert = conf_bool(c, "smtpd_tls_ask_ccert") || conf_bool(c, "smtpd_tls_req_ccert"),
+		.ask_client_cert = asks_certificate(c, strict),
 		.server_preference = conf_bool(c, "tls_preempt_cipherlist"),
 		.session_ms = conf_time_ms(c, "smtpd_tls_session_cache_timeout"),
 		.sni = sni,

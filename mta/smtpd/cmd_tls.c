@@ -62,9 +62,11 @@ static void log_handshake(const struct session *s, const struct tls *t)
 	bool matched;
 	struct str name = tls_server_name(t, &matched);
 
-	if (c->fingerprint.n > 0)
-		log_info("%.*s: %s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", STRF(s->client.namaddr),
-			tls_trust_word(t), STRF(c->subject), STRF(c->issuer), STRF(c->fingerprint), STRF(c->key_fingerprint));
+	if (name.n > 0 && !matched && cf.tls_by_name)
+		log_info("TLS SNI %.*s from %.*s not matched, using default chain", STRF(name), STRF(s->client.namaddr));
+	if (c->fingerprint.n > 0 && cf.tls_loglevel > 1)
+		log_info("%.*s: subject_CN=%.*s, issuer=%.*s, fingerprint=%.*s, pkey_fingerprint=%.*s", STRF(s->client.namaddr),
+			STRF(c->subject), STRF(c->issuer), STRF(c->fingerprint), STRF(c->key_fingerprint));
 	if (matched)
 		buf_addf(&how, " to %.*s", STRF(name));
 	buf_addz(&how, ": ");
@@ -76,11 +78,13 @@ static void log_handshake(const struct session *s, const struct tls *t)
 /* smtpd_tls_req_ccert: where TLS is demanded, so is a certificate that we can check. */
 static int require_certificate(struct session *s)
 {
+	const char *why = s->ccert.fingerprint.n == 0 ? "No client certificate presented" : "Client certificate not trusted";
+
 	if (!cf.tls_req_ccert || s->ccert.trusted)
 		return 0;
 	session_where(s, "STARTTLS");
-	return session_reply(s, CODE(421, 4, 7, 1), "%s Error: %s", cf.myhostname,
-		s->ccert.fingerprint.n == 0 ? "No client certificate presented" : "Client certificate not trusted");
+	log_info("NOQUEUE: abort: TLS from %.*s: %s", STRF(s->client.namaddr), why);
+	return session_reply(s, CODE(421, 4, 7, 1), "%s Error: %s", cf.myhostname, why);
 }
 
 int session_handshake(struct session *s, bool wrapped)

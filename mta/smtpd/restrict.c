@@ -178,7 +178,7 @@ void check_subject(const struct check *c, enum subject about, struct str *name, 
 		*klass = "SASL login name";
 		break;
 	case ABOUT_CCERT:
-		*name = s->client.namaddr;
+		*name = s->ccert.subject.n > 0 ? s->ccert.subject : s->client.namaddr;
 		*klass = "Client certificate";
 		break;
 	case ABOUT_ETRN:

@@ -58,6 +58,7 @@ struct settings {
 	bool early, respectful;
 	bool delay_reject, helo_required, strict_envelopes, strict_smtputf8, smtputf8, disable_vrfy, soft_bounce, reply_token, dry_run, port_logging;
 	bool peername_lookup, forbid_pipelining, per_request_deadline, tls_wrappermode, tls_auth_only, tls_received, tls_ask_ccert, tls_req_ccert;
+	bool tls_by_name; /* there are certificates for names */
 	bool reject_unlisted_rcpt, reject_unlisted_sender, relay_first, show_table_name, allow_untrusted_routing;
 	unsigned notify;      /* classes of trouble whose sessions are reported: transcript.h */
 	int64_t history_lines;

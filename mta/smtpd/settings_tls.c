@@ -37,9 +37,8 @@ static void check_client_certificates(void)
 	if (!tls_digest_known(cf.tls_digest))
 		log_fatal("smtpd_tls_fingerprint_digest: no such digest: %s", cf.tls_digest);
 	if (cf.tls_req_ccert && cf.tls_level != TLS_LEVEL_ENCRYPT) {
-		log_warn("smtpd_tls_req_ccert needs smtpd_tls_security_level = encrypt: certificates are asked for, not required");
+		log_warn("smtpd_tls_req_ccert needs smtpd_tls_security_level = encrypt: it is ignored");
 		cf.tls_req_ccert = false;
-		cf.tls_ask_ccert = true;
 	}
 }
 
@@ -55,7 +54,8 @@ void settings_load_tls(const struct conf *c)
 	cf.tls_ask_ccert = cf.tls_ask_ccert || cf.tls_req_ccert;
 	tls_tickets_init(SERVER_TLS_TICKETS, conf_time_ms(c, "smtpd_tls_session_cache_timeout"));
 	load_names(c);
-	cf.tls = server_tls_open(c, cf.tls_level, names != NULL || cf.sni_maps.count > 0 ? certificate_for : NULL, &e);
+	cf.tls_by_name = names != NULL || cf.sni_maps.count > 0;
+	cf.tls = server_tls_open(c, cf.tls_level, cf.tls_by_name ? certificate_for : NULL, &e);
 	if (cf.tls != NULL)
 		return;
 	if (cf.tls_level == TLS_LEVEL_ENCRYPT)
