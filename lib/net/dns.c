@@ -54,9 +54,9 @@ static const char *const pass_on[] = { "test.", "invalid.", "home.arpa.", "onion
 
 int dns_init(const char *servers, struct err *e)
 {
-	struct str rest = str_z(servers), word;
+	struct str rest = str_z(servers);
 
-	for (int n = 0; (word = str_word(&rest, ", \t\r\n")).n > 0; n++)
+	for (int n = 0; str_word(&rest, ", \t\r\n").n > 0; n++)
 		if (n == SERVERS_MAX)
 			return err_temp(e, "more than %d name servers in \"%s\"", SERVERS_MAX, servers);
 	dns.servers = mem_strdup(servers == NULL ? "" : servers);

@@ -89,7 +89,7 @@ static void put_mail(struct transaction *t, struct buf *b)
 
 	buf_addf(b, "MAIL FROM:<%.*s>", STRF(sender));
 	if (t->s->offers & OFFER_SIZE)
-		buf_addf(b, " SIZE=%llu", (unsigned long long)(m->header_size + m->body_size));
+		buf_addf(b, " SIZE=%llu", (unsigned long long)m->header_size + m->body_size);
 	if ((t->s->offers & OFFER_8BITMIME) && (m->flags & QUEUE_BODY_8BITMIME)) /* as declared, whatever is in it */
 		buf_addz(b, " BODY=8BITMIME");
 	if ((t->s->offers & OFFER_SMTPUTF8) && (m->flags & QUEUE_UTF8))
