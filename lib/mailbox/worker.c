@@ -1,14 +1,16 @@
 /* lib/mailbox/worker.c - one process for each identity, kept between deliveries.
- * Security: a task crosses only to a process that has given up everything but that identity's rights; what comes back is a report, read as data.
+ * Security: a task crosses only to a process that has given up everything but that identity's rights, and all system calls but a server's; what comes back is a report, read as data.
  */
 #include "lib/mailbox/worker.h"
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "lib/base/clock.h"
+#include "lib/base/confine.h"
 #include "lib/base/list.h"
 #include "lib/base/mem.h"
 #include "lib/net/fiber.h"
@@ -17,6 +19,13 @@
 #define IDLE_MS 3000 /* how long one stays without mail */
 #define IDLE_MAX 50 /* processes that stay */
 #define USES_MAX 1000
+
+static bool confined;
+
+void worker_confine(const struct conf *c)
+{
+	confined = conf_bool(c, "process_confinement");
+}
 
 /* ---- a task on its way: same program, same layout ---- */
 
@@ -144,8 +153,22 @@ static bool serve_task(int fd, const struct err *trouble)
 	return true;
 }
 
+/* Nothing is ever started here, whatever a mailbox or a .forward holds: a server's system calls are enough. */
+static int give_up_rest(struct err *e)
+{
+	if (!confined)
+		return 0;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_errno(e, errno, "cannot give up new privileges");
+	return confine_calls(e);
+}
+
 static void serve(int fd, const struct err *trouble)
 {
+	struct err e = ERR_INIT;
+
+	if (trouble == NULL && give_up_rest(&e) < 0)
+		trouble = &e;
 	while (serve_task(fd, trouble))
 		;
 }

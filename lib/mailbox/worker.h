@@ -6,6 +6,7 @@
 #ifndef GATEPOST_LIB_MAILBOX_WORKER_H
 #define GATEPOST_LIB_MAILBOX_WORKER_H
 
+#include "lib/conf/conf.h"
 #include "lib/mailbox/child.h"
 
 #define WORKER_TEXTS_MAX 40
@@ -27,6 +28,8 @@ struct worker_task {
 	struct worker_input in;
 };
 
+/* Before the first one: processes are confined as process_confinement says (lib/base/confine.h, system calls alone: the files are the user's). */
+void worker_confine(const struct conf *c);
 /* Run it and wait; as child_run(). Suspends. */
 void worker_run(const struct worker_task *t, struct report *out);
 void worker_drain(void); /* no process stays from now on */

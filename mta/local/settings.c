@@ -1,6 +1,7 @@
 /* mta/local/settings.c - reads what local needs of main.cf, once. */
 #include "lib/base/log.h"
 #include "lib/mailbox/mailbox.h"
+#include "lib/mailbox/worker.h"
 #include "mta/local/local.h"
 
 struct settings cfg;
@@ -91,6 +92,7 @@ static void load_numbers(const struct conf *c)
 	cfg.original = conf_bool(c, "enable_original_recipient");
 	cfg.require_home = conf_bool(c, "require_home_directory");
 	cfg.strict_owner = conf_bool(c, "strict_mailbox_ownership");
+	worker_confine(c);
 	cfg.frozen = conf_bool(c, "frozen_delivered_to");
 	cfg.expand_owner = conf_bool(c, "expand_owner_alias");
 	cfg.reset_owner = conf_bool(c, "reset_owner_alias");

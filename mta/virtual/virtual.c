@@ -52,6 +52,7 @@ static void init(const struct conf *c)
 	set.stale_ms = conf_time_ms(c, "stale_lock_time");
 	set.original = conf_bool(c, "enable_original_recipient");
 	set.strict_owner = conf_bool(c, "strict_mailbox_ownership");
+	worker_confine(c);
 }
 
 /* ---- what the tables say ---- */
