@@ -11,7 +11,7 @@ use Test::More;
 my $redis = Gatepost::Redis->new or plan skip_all => 'no redis-server';
 my $certs = Gatepost::Certs->new;
 $certs->make('mx.gate.test');
-my %port = map { $_ => free_port() } qw(connect count mail rcpt tls wrapped fleet);
+my %port = map { $_ => free_port() } qw(connect count mail rcpt tls wrapped fleet auth);
 my %limit = (
     connect => ['smtpd_client_connection_rate_limit=2'],
     count   => ['smtpd_client_connection_count_limit=2'],
@@ -19,6 +19,7 @@ my %limit = (
     rcpt    => ['smtpd_client_recipient_rate_limit=2'],
     tls     => ['smtpd_client_new_tls_session_rate_limit=1'],
     wrapped => ['smtpd_client_newtls_rate_limit=1', 'smtpd_tls_wrappermode=yes'],
+    auth    => ['smtpd_client_auth_rate_limit=2', 'smtpd_sasl_auth_enable=yes', 'smtpd_sasl_path=inet:127.0.0.1:9'],
     fleet   => ['smtpd_client_limits_shared=yes', 'smtpd_client_message_rate_limit=2', 'smtpd_client_connection_count_limit=2'],
 );
 
@@ -74,6 +75,16 @@ subtest 'messages and recipients' => sub {
     is join(' ', map { substr $c->say("RCPT TO:<$_\@relay.test>"), 0, 9 } 1 .. 3), '250 2.1.5 250 2.1.5 450 4.7.1', 'recipients';
     is $c->say('RCPT TO:<4@relay.test>'), '450 4.7.1 Error: too many recipients from 127.0.0.2', 'the reply';
     warned('Recipient address rate limit exceeded: 4', 2, $port{rcpt});
+};
+
+subtest 'logging in' => sub {
+    my $c = client('auth', 2);
+    $c->hello;
+    like $c->say('AUTH PLAIN AGFubgBzZWNyZXQ='), qr/^454 4\.7\.0/, 'nobody to ask' for 1, 2;
+    is $c->say('AUTH PLAIN AGFubgBzZWNyZXQ='), '450 4.7.1 Error: too many AUTH commands from 127.0.0.2', 'one too many';
+    is client('auth', 2)->say('AUTH LOGIN'), '450 4.7.1 Error: too many AUTH commands from 127.0.0.2', 'in another session, too';
+    warned('AUTH command rate limit exceeded: 3', 2, $port{auth});
+    like client('auth', 3)->say('AUTH LOGIN'), qr/^454/, 'others have their own count';
 };
 
 subtest 'TLS' => sub {

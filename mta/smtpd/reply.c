@@ -13,7 +13,7 @@
 #include "mta/smtpd/transcript.h"
 
 #define LINE_USUAL 64 /* octets of a short reply */
-#define REPLY_TEXT_MAX 510 /* octets of one line of reply text, RFC 5321 section 4.5.3.1.5 */
+#define REPLY_LINE_MAX 510 /* octets of one line, codes included, before its end: RFC 5321 section 4.5.3.1.5 */
 
 /* Bytes that could end the line or confuse a terminal become blanks; a policy server's words are not ours. */
 static void add_line_text(struct buf *out, struct str text)
@@ -28,10 +28,12 @@ static void add_line_text(struct buf *out, struct str text)
 
 static void add_line(struct buf *out, struct code code, bool last, struct str text)
 {
+	size_t from = out->n;
+
 	buf_addf(out, "%03d%c", code.smtp, last ? ' ' : '-');
 	if (code.c != 0)
 		buf_addf(out, "%u.%u.%u ", (unsigned)code.c, (unsigned)code.s, (unsigned)code.d);
-	add_line_text(out, str_sub(text, 0, REPLY_TEXT_MAX));
+	add_line_text(out, str_sub(text, 0, REPLY_LINE_MAX - (out->n - from)));
 	buf_addz(out, "\r\n");
 }
 

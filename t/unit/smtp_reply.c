@@ -30,7 +30,7 @@ int main(void)
 	memset(longest, 'x', sizeof longest);
 	buf_clear(&out);
 	reply_format(&out, CODE(550, 5, 7, 1), str_n(longest, sizeof longest), STR_NONE);
-	is_int((long long)out.n, 10 + 510 + 2, "a line is cut at 510 octets of text");
+	is_int((long long)out.n, 512, "a line has 512 octets at most");
 	buf_done(&out);
 	return done_testing();
 }
