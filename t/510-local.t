@@ -173,7 +173,7 @@ check('box@local.test', qr/dsn=5\.4\.6, status=bounced \(mail forwarding loop fo
 
 # ---- .forward: of a user without an alias ----
 SKIP: {
-    skip 'only root can deliver to two users', 4 unless $root && defined $other;
+    skip 'only root can deliver to two users', 18 unless $root && defined $other;
     spew("$dir/forward/$other", "\\$other, box\@local.test\n");
     chown +(getpwnam $other)[2, 3], "$dir/forward/$other";
     check("$other\@local.test", qr/to=<\Q$other\E\@local\.test>.*status=sent \(delivered to mailbox\)/, 'forward file');
@@ -183,6 +183,10 @@ SKIP: {
     spew("$dir/forward/$other+own", "someone\@relay.test\n");
     chown +(getpwnam $other)[2, 3], "$dir/forward/$other+own";
     check("$other+own\@local.test", qr/to=<someone\@relay\.test>/, 'forward file of an extension');
+    spew("$dir/notes", "someone\@virtual.test\n");
+    check("\"$other+x,$dir/notes\"\@local.test", qr/to=<someone\@relay\.test>/, 'an extension names no file of its own');
+    check("\"$other+,/../../notes\"\@local.test", qr/to=<someone\@relay\.test>/, 'nor leads out of a directory');
+    like($mta->log, qr/warning: address with illegal extension: \Q$other+x,$dir\E/i, 'and is told of');
     chmod 0666, "$dir/forward/$other";
     check("$other\@local.test", qr/to=<\Q$other\E\@local\.test>.*status=sent \(delivered to mailbox\)/, 'forward file everyone may write to');
 }

@@ -186,6 +186,9 @@ $world->user('w-dir', '.forward/' => '');
 $world->mail('w-dir@local.test');
 $world->user('w-ext', '.forward+one' => "bob\n", '.forward' => "eve\n");
 $world->mail("w-ext$_\@local.test") for '', '+one', '+two';
+forward('w-keep',    "x\@relay.test\n", to => 'w-keep+home'); # a word of the path, too
+$world->user('w-hole', 'notes' => "\"|touch $w/open/w-hole\"\n", '.forward' => "x\@relay.test\n");
+$world->mail("$_\@local.test") for "\"w-hole+x,$w/home/w-hole/notes\"", '"w-hole+a,b"', 'w-hole+/../notes', 'bob+a/b', 'e-ext+a/b';
 forward('w-big',     "bob\n" . "# filler\n" x 2000);
 forward('w-dupl',    "bob, bob\nbob\@local.test\n");
 forward('w-fail',    "\"|echo no; exit 67\"\n");
@@ -219,6 +222,15 @@ service('command', mailbox_command => "/bin/sh -c 'env | grep -v ^_= | sort >$w/
 service('commandx', mailbox_command => "echo \$USER \$EXTENSION \$HOME >$w/open/mbx.\$USER", command_execution_directory => '$home');
 service('commandd', mailbox_command => "pwd >$w/open/mbd", command_execution_directory => '/no/such/directory');
 service('shell', mailbox_command => "echo shell >$w/open/shell", local_command_shell => '/bin/sh -c');
+service('commandm', mailbox_command => "echo general >$w/open/mcm.\$USER", mailbox_command_maps => "inline:{ {bob=echo of bob \$USER+\$EXTENSION >$w/open/mcm.bob} }");
+service('commandf', mailbox_command => "env | grep -v '^_=' | sort >$w/open/mcf.\$USER; cat >/dev/null", command_expansion_filter => 'abcdefghijklmnopqrstuvwxyz@.');
+service('forwardf', forward_path => "$w/forward/\$user-\$extension", forward_expansion_filter => 'abcdef');
+$world->file('forward/b_b-e__e_', "ann\n", 0644, 'bob');
+service('commande', mailbox_command => "pwd >$w/open/mce.\$USER", command_execution_directory => "$w/dirs/\$user-\$extension", execution_directory_expansion_filter => 'abcdef');
+$world->file('dirs/b_b-e__e_/', '', 0755, 'bob');
+service('locks', mailbox_delivery_lock => 'dotlock', deliver_lock_attempts => '2', deliver_lock_delay => '1s', stale_lock_time => '1s', mail_spool_directory => "$w/locks");
+$world->file('locks/', '', 01777);
+$world->file('locks/bob.lock', '', 0600, 'bob');
 service('trans', mailbox_transport => 'discard:handed over');
 service('transm', mailbox_transport_maps => 'inline:{bob=discard:mapped}');
 service('fall', fallback_transport => 'discard:fallback');
@@ -264,6 +276,10 @@ $world->file('small/', '', 01777);
 service('require', require_home_directory => 'yes');
 service_mail($_, 'bob') for qw(homebox homedir spooldir command commandx shell trans transm fall fallm noorig nodeliv path flock closed strict unstrict require);
 service_mail($_, 'who+ext') for qw(trans transm fall fallm luser luser2 luser3);
+service_mail('commandm', $_) for qw(bob+ext ann);
+service_mail('commandf', 'bob+Ext', from => '"O; rm"@client.test');
+service_mail($_, 'bob+exteX') for qw(forwardf commande);
+service_mail('locks', 'bob');
 service_mail('command', 'bob+ext', from => 'o\'brien@client.test');
 service_mail('commandx', 'bob+ext');
 service_mail('fallm', 'nobody-at-all');
@@ -278,6 +294,9 @@ service_mail('path', 'bob+x');
 service_mail('linked', 'ann');
 service_mail('loopy', $_) for qw(a-two n-one w-plain f-file);
 service_mail('nodeliv', $_) for qw(f-file c-quoted a-remote);
+service('whole', forward_path => "$w/forward/\$user/\$extension, $w/forward/\$user/default");
+$world->file('forward/bob/default', "ann\n", 0644, 'bob');
+service_mail('whole', $_) for qw(bob bob+none);
 service_mail('luser', $_) for qw(bob postmaster);
 
 

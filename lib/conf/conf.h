@@ -52,6 +52,9 @@ bool conf_list_has(const struct conf *c, const char *name, const char *word);
 /* Expand $name, ${name}, $(name), ${name?x}, ${name:x}, ${name?{x}:{y}} in text. find(ctx, name) returns the value or NULL.
  * Nesting is bounded. 0, or -1 with *e. */
 int conf_expand(struct str text, const char *(*find)(void *ctx, struct str name), void *ctx, struct buf *out, struct err *e);
+/* The same; *whole: whatever was to stand in the text had a value. */
+int conf_expand_whole(
+	struct str text, const char *(*find)(void *ctx, struct str name), void *ctx, struct buf *out, bool *whole, struct err *e);
 
 /* Where a value comes from, for "gatepost config": "main.cf:12", "default", "master.cf -o". */
 const char *conf_source(const struct conf *c, const char *name);

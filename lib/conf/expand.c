@@ -10,6 +10,7 @@ struct expansion {
 	struct buf *out;
 	struct err *e;
 	int depth;
+	bool *whole; /* until a value is missing */
 };
 
 static int expand_text(struct expansion *x, struct str text);
@@ -36,6 +37,15 @@ static struct str skip_blank(struct str s)
 	while (s.n > 0 && (s.p[0] == ' ' || s.p[0] == '\t'))
 		s = str_skip(s, 1);
 	return s;
+}
+
+static void put_value(struct expansion *x, struct str name)
+{
+	struct str value = str_z(x->find(x->ctx, name));
+
+	if (value.n == 0)
+		*x->whole = false;
+	buf_add(x->out, value);
 }
 
 /* The text between s[0], an opening bracket, and its partner; *rest is what follows. -1: no partner. */
@@ -178,19 +188,17 @@ static int expand_comparison(struct expansion *x, struct str rest)
 static int expand_group(struct expansion *x, struct str inside)
 {
 	struct str rest = skip_blank(inside), name;
-	const char *value;
 
 	if (rest.n > 0 && rest.p[0] == '{')
 		return expand_comparison(x, rest);
 	name = cut_name(&rest);
 	if (name.n == 0)
 		return err_perm(x->e, "bad parameter name in \"${%.*s}\"", STRF(inside));
-	value = x->find(x->ctx, name);
 	if (skip_blank(rest).n > 0 && (rest.p[0] == ' ' || rest.p[0] == '\t'))
 		rest = skip_blank(rest);
 	if (skip_blank(rest).n > 0)
-		return expand_choice(x, value != NULL && *value != '\0', rest);
-	buf_add(x->out, str_z(value));
+		return expand_choice(x, str_z(x->find(x->ctx, name)).n > 0, rest);
+	put_value(x, name);
 	return 0;
 }
 
@@ -212,7 +220,7 @@ static int expand_reference(struct expansion *x, struct str *text)
 	name = cut_name(text);
 	if (name.n == 0)
 		return err_perm(x->e, "no parameter name after \"$\" (write \"$$\" for the character)");
-	buf_add(x->out, str_z(x->find(x->ctx, name)));
+	put_value(x, name);
 	return 0;
 }
 
@@ -236,9 +244,18 @@ static int expand_text(struct expansion *x, struct str text)
 	return 0;
 }
 
+int conf_expand_whole(
+	struct str text, const char *(*find)(void *ctx, struct str name), void *ctx, struct buf *out, bool *whole, struct err *e)
+{
+	struct expansion x = { find, ctx, out, e, 0, whole };
+
+	*whole = true;
+	return expand_text(&x, text);
+}
+
 int conf_expand(struct str text, const char *(*find)(void *ctx, struct str name), void *ctx, struct buf *out, struct err *e)
 {
-	struct expansion x = { find, ctx, out, e, 0 };
+	bool whole;
 
-	return expand_text(&x, text);
+	return conf_expand_whole(text, find, ctx, out, &whole, e);
 }

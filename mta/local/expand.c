@@ -175,7 +175,7 @@ bool expand_alias(struct job *j, const struct origin *o, const struct local_name
 {
 	if (n->delimiter != '\0' && try_alias(j, o, n->full, STR_NONE))
 		return true;
-	return try_alias(j, o, n->base, str_skip(n->full, n->base.n));
+	return try_alias(j, o, n->base, name_extension(n));
 }
 
 /* ---- files, read by their owner ---- */
@@ -183,6 +183,7 @@ bool expand_alias(struct job *j, const struct origin *o, const struct local_name
 struct reading {
 	const char **paths; /* the first one that exists */
 	size_t count;
+	bool of_extension[FORWARD_PATHS_MAX]; /* this path is for the extension alone */
 	const char *home; /* NULL: not required */
 	struct trust {
 		bool with_home, required; /* required: there has to be a file */
@@ -263,30 +264,26 @@ static void read_as(const struct identity *who, struct reading *r, struct report
 
 /* ---- .forward ---- */
 
+/* Word by word, and only then with names replaced: what comes from an address must not become a path of its own. */
 static int forward_paths(
 	struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, struct reading *r, struct err *e)
 {
-	struct str text, word;
+	struct str rest = str_z(cfg.forward_path), word;
+	struct expanded path;
 
-	if (expand_names(j->a, cfg.forward_path, n, user, o->rcpt.addr, cfg.forward_filter, &text, e) < 0)
-		return err_context(e, "forward_path");
-	r->paths = arena_alloc(j->a, (text.n / 2 + 1) * sizeof *r->paths);
-	while ((word = str_word(&text, ", \t\r\n")).n > 0) {
-		if (word.p[0] == '/' && r->count < FORWARD_PATHS_MAX)
-			r->paths[r->count++] = arena_z(j->a, word);
+	r->paths = arena_alloc(j->a, FORWARD_PATHS_MAX * sizeof *r->paths);
+	while (r->count < FORWARD_PATHS_MAX && (word = str_word(&rest, ", \t\r\n")).n > 0) {
+		if (expand_names(j->a, word, n, user, o->rcpt.addr, cfg.forward_filter, &path, e) < 0)
+			return err_context(e, "forward_path");
+		if (!path.whole || path.text.n == 0 || path.text.p[0] != '/')
+			continue;
+		r->of_extension[r->count] = path.extension;
+		r->paths[r->count++] = arena_z(j->a, path.text);
 	}
 	return 0;
 }
 
-/* The extension goes along unless the file was this extension's own. */
-static struct str forward_extension(const struct local_name *n, const char *path)
-{
-	if (!(cfg.extensions & FROM_FORWARD) || n->ext.n == 0 || str_find(str_z(path), n->ext) >= 0)
-		return STR_NONE;
-	return str_skip(n->full, n->base.n);
-}
-
-static bool use_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, const char *path,
+static bool use_forward(struct job *j, const struct origin *o, const struct local_name *n, const struct identity *user, bool of_extension,
 	struct str text)
 {
 	struct origin *next = new_origin(j, o, FROM_FORWARD, n->base);
@@ -296,7 +293,7 @@ static bool use_forward(struct job *j, const struct origin *o, const struct loca
 
 	next->privs = *user;
 	next->of_user = true;
-	next->ext = forward_extension(n, path);
+	next->ext = (cfg.extensions & FROM_FORWARD) && !of_extension ? name_extension(n) : STR_NONE;
 	if (alias_parse_file(j->a, text, &t, &count, &e) < 0) {
 		log_warn("%s: forward file of %.*s: %s", j->r->m.id, STRF(n->base), e.text);
 		return false;
@@ -327,7 +324,7 @@ bool expand_forward(struct job *j, const struct origin *o, const struct local_na
 	if (report.kind == ERR_PERM)
 		log_warn("%s: forward file ignored: %.*s", j->r->m.id, STRF(buf_str(&report.text)));
 	else if (report.text.n > 0)
-		used = use_forward(j, o, n, user, r.paths[(unsigned char)report.text.p[0]],
+		used = use_forward(j, o, n, user, r.of_extension[(unsigned char)report.text.p[0] % FORWARD_PATHS_MAX],
 			arena_dup(j->a, str_skip(buf_str(&report.text), 1)));
 	buf_done(&report.text);
 	return used;

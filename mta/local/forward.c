@@ -94,7 +94,7 @@ static void make_request(struct job *j, const struct forward *f, struct cleanup_
 /* Who it was delivered to before it was sent on: how a loop is found. */
 static int send_front(struct job *j, struct stream *to, const struct origin *top, struct err *e)
 {
-	struct str recipient = addr_quote(j->a, top->rcpt.addr);
+	struct str recipient = addr_quote(j->a, arena_lower(j->a, top->rcpt.addr));
 
 	if (!(cfg.delivered_headers & DELIVERED_TO_FORWARD))
 		return 0;

@@ -113,6 +113,7 @@ struct local_name {
 };
 
 struct local_name name_split(struct arena *a, struct str address);
+struct str name_extension(const struct local_name *n); /* with its delimiter, as it goes along to another address */
 void recipient_deliver(struct job *j, const struct origin *o, struct str address); /* Suspends. */
 void recipient_mailbox(struct job *j, const struct origin *o, const struct local_name *n); /* no alias, no .forward. Suspends. */
 
@@ -123,9 +124,15 @@ bool expand_forward(struct job *j, const struct origin *o, const struct local_na
 void expand_include(struct job *j, const struct origin *o, struct str path);
 /* default_privs. 0 or -1 with *e. */
 int default_identity(struct arena *a, struct identity *out, struct err *e);
+struct expanded {
+	struct str text;
+	bool whole; /* each name in it has a value */
+	bool extension; /* the extension was asked for, and there is one */
+};
+
 /* raw with $user, $home and so on, characters outside filter made "_". NULL filter: as they are. 0 or -1 with *e. */
-int expand_names(struct arena *a, const char *raw, const struct local_name *n, const struct identity *user, struct str recipient,
-	const char *filter, struct str *out, struct err *e);
+int expand_names(struct arena *a, struct str raw, const struct local_name *n, const struct identity *user, struct str recipient,
+	const char *filter, struct expanded *out, struct err *e);
 struct str filter_text(struct arena *a, struct str s, const char *filter);
 
 /* ---- final deliveries. Suspend. ---- */

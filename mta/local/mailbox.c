@@ -129,8 +129,8 @@ static const char *const *make_environment(struct job *j, const struct origin *o
 	environment_init(&env, j->a);
 	environment_export(&env, cfg.export);
 	if (strcmp(user->name, cfg.default_privs) != 0) { /* else the home of nobody in particular */
-		environment_set(&env, "HOME", str_z(user->home));
-		environment_set(&env, "SHELL", str_z(user->shell[0] != '\0' ? user->shell : "/bin/sh"));
+		environment_set(&env, "HOME", filter_text(j->a, str_z(user->home), cfg.command_filter));
+		environment_set(&env, "SHELL", filter_text(j->a, str_z(user->shell[0] != '\0' ? user->shell : "/bin/sh"), cfg.command_filter));
 	}
 	environment_set(&env, "LOGNAME", filter_text(j->a, n->base, cfg.command_filter));
 	environment_set(&env, "USER", filter_text(j->a, n->base, cfg.command_filter));
@@ -146,20 +146,21 @@ static void run_command(struct job *j, const struct origin *o, const struct loca
 {
 	struct work w = { .content = { 0 } };
 	struct child c = { .who = *user, .file_limit = cfg.size_limit, .time_limit_ms = cfg.command_limit_ms, .keep = { j->r->fd }, .keep_count = 1 };
-	struct str directory, done = arena_printf(j->a, "delivered to command: %.*s", STRF(command));
+	struct str done = arena_printf(j->a, "delivered to command: %.*s", STRF(command));
+	struct expanded directory;
 	struct err e = ERR_INIT;
 	struct report report;
 
 	if (job_probed(j, o, done))
 		return;
-	if (expand_names(j->a, cfg.exec_directory, n, user, o->rcpt.addr, cfg.directory_filter, &directory, &e) < 0) {
+	if (expand_names(j->a, str_z(cfg.exec_directory), n, user, o->rcpt.addr, cfg.directory_filter, &directory, &e) < 0) {
 		err_context(&e, "command_execution_directory");
 		job_defer(j, o, &e);
 		return;
 	}
 	w.command.argv = command_argv(j->a, command, cfg.shell);
 	w.command.env = make_environment(j, o, n, user);
-	w.command.directory = directory.n > 0 ? arena_z(j->a, directory) : NULL;
+	w.command.directory = directory.text.n > 0 ? arena_z(j->a, directory.text) : NULL;
 	w.command.shown = arena_z(j->a, command);
 	w.command.time_limit_ms = cfg.command_limit_ms;
 	make_content(j, o, true, DELIVERED_TO_COMMAND, &w.content);

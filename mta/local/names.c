@@ -9,6 +9,7 @@ struct names {
 	const struct identity *user;
 	struct str recipient;
 	const char *filter;
+	bool extension; /* asked for */
 };
 
 struct str filter_text(struct arena *a, struct str s, const char *filter)
@@ -24,7 +25,7 @@ struct str filter_text(struct arena *a, struct str s, const char *filter)
 
 static const char *find(void *ctx, struct str name)
 {
-	const struct names *v = ctx;
+	struct names *v = ctx;
 	const struct {
 		const char *name;
 		struct str value;
@@ -40,6 +41,7 @@ static const char *find(void *ctx, struct str name)
 		{ "user", v->n->base },
 	};
 
+	v->extension |= str_eqz(name, "extension") && v->n->ext.n > 0;
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		if (str_eqz(name, rows[i].name))
 			return filter_text(v->a, rows[i].value, v->filter).p;
@@ -47,14 +49,15 @@ static const char *find(void *ctx, struct str name)
 	return conf_lookup(cfg.conf, name);
 }
 
-int expand_names(struct arena *a, const char *raw, const struct local_name *n, const struct identity *user, struct str recipient,
-	const char *filter, struct str *out, struct err *e)
+int expand_names(struct arena *a, struct str raw, const struct local_name *n, const struct identity *user, struct str recipient,
+	const char *filter, struct expanded *out, struct err *e)
 {
-	struct names names = { a, n, user, recipient, filter };
+	struct names names = { a, n, user, recipient, filter, false };
 	struct buf b = { 0 };
-	int r = conf_expand(str_z(raw), find, &names, &b, e);
+	int r = conf_expand_whole(raw, find, &names, &b, &out->whole, e);
 
-	*out = arena_dup(a, buf_str(&b));
+	out->text = arena_dup(a, buf_str(&b));
+	out->extension = names.extension;
 	buf_done(&b);
 	return r;
 }

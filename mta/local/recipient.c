@@ -2,17 +2,27 @@
 #include "lib/base/log.h"
 #include "mta/local/local.h"
 
+/* An extension may become part of a path: no slash may lead out of where it belongs. */
 struct local_name name_split(struct arena *a, struct str address)
 {
 	struct addr parts = addr_split(address);
 	struct local_name n = { .full = arena_lower(a, parts.local), .domain = arena_lower(a, parts.domain) };
 
 	n.base = addr_base(n.full, cfg.delimiter, &n.ext);
+	if (str_chr(n.ext, '/') >= 0) {
+		log_warn("address with illegal extension: %.*s", STRF(n.full));
+		n.ext = STR_NONE;
+	}
 	if (n.ext.n > 0) {
 		n.delimiter = n.ext.p[0];
 		n.ext = str_skip(n.ext, 1);
 	}
 	return n;
+}
+
+struct str name_extension(const struct local_name *n)
+{
+	return n->delimiter != '\0' ? str_skip(n->full, n->base.n) : STR_NONE;
 }
 
 static bool loops(const struct job *j, struct str address)
@@ -47,6 +57,7 @@ static void relay_unknown(struct job *j, const struct origin *o, const struct lo
 	struct identity nobody = { .name = "", .home = "", .shell = "" };
 	struct origin *next = arena_alloc(j->a, sizeof *next);
 	struct target t = { .kind = TARGET_ADDRESS };
+	struct expanded address;
 	struct err e = ERR_INIT;
 
 	*next = *o;
@@ -54,10 +65,12 @@ static void relay_unknown(struct job *j, const struct origin *o, const struct lo
 	next->depth = o->depth + 1;
 	next->from = FROM_ALIAS;
 	next->name = STR("luser_relay");
-	if (expand_names(j->a, cfg.luser_relay, n, &nobody, o->rcpt.addr, NULL, &t.text, &e) < 0)
+	if (expand_names(j->a, str_z(cfg.luser_relay), n, &nobody, o->rcpt.addr, NULL, &address, &e) < 0) {
 		job_defer(j, o, &e);
-	else
-		job_targets(j, next, &t, 1);
+		return;
+	}
+	t.text = address.text;
+	job_targets(j, next, &t, 1);
 }
 
 static void unknown_user(struct job *j, const struct origin *o, const struct local_name *n)
