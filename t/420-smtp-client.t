@@ -48,6 +48,9 @@ my %transport = (
     gone     => [ gone  => '' ],
     busy     => [ busy  => '-o smtp_mail_timeout=5s' ],
     checks   => [ plain => '-o smtp_header_checks=pcre:$config_directory/checks -o smtp_body_checks=pcre:$config_directory/body -o smtp_mime_header_checks=pcre:$config_directory/mime' ],
+    quoted   => [ plain => '' ],
+    unquoted => [ plain => '-o smtp_quote_rfc821_envelope=no' ],
+    dummy    => [ login => '-o smtp_send_dummy_mail_auth=yes -o smtp_sasl_auth_enable=yes -o smtp_sasl_password_maps=static:joe:s3cret' ],
     reply    => [ plain => '-o smtp_reply_filter=pcre:$config_directory/replies' ],
     status   => [ plain => '-o { smtp_delivery_status_filter = pcre:$config_directory/status }' ],
     bind     => [ plain => '-o smtp_bind_address=127.0.0.55' ],
@@ -96,6 +99,16 @@ sub said_for {
     my ($pid) = $sink->heard =~ /^(\d+) RCPT TO:<\Q$to\E>/m or return '';
     return join "\n", $sink->heard =~ /^$pid (.*)$/mg;
 }
+
+subtest 'the envelope' => sub {
+    my $c = $mta->smtp;
+    like $c->mail('ann@a.test', qq("a b"\@$_.test), "Subject: $_\n\nx\n"), qr/^250/, "$_: taken" for qw(quoted unquoted);
+    ok $mta->log_has(qr/to=<"?a b"?\@$_\.test>, .*status=sent/), "$_: sent" for qw(quoted unquoted);
+    like $plain->heard, qr/ RCPT TO:<"a b"\@quoted\.test>/, 'what needs quotes has them';
+    like $plain->heard, qr/ RCPT TO:<a b\@unquoted\.test>/, 'smtp_quote_rfc821_envelope = no';
+    like $mta->send_to('a@dummy.test'), qr/status=sent/, 'sent';
+    like said_for($sinks{login}, 'a@dummy.test'), qr/^MAIL FROM:<ann\@a\.test> .*AUTH=<>/m, 'smtp_send_dummy_mail_auth';
+};
 
 subtest 'EHLO keywords' => sub {
     like $mta->send_to('a@plain.test'), qr/status=sent/, 'all of them';
