@@ -201,6 +201,10 @@ static void hold_one(const char *phase)
 	if (strcmp(phase, "mail") == 0)
 		return;
 	turn(fd, "RCPT TO:<good@relay.test>\r\n", '2');
+	if (strcmp(phase, "bdat") == 0) {
+		say(fd, "BDAT 1000\r\nSubject: slow\r\n\r\na");
+		return;
+	}
 	turn(fd, "DATA\r\n", '3');
 	say(fd, "Subject: slow\r\n\r\na");
 }
