@@ -81,7 +81,6 @@ mail('text-folded', 'gone@good.test', text => "Subject: one\n two\n\tthree\nTo: 
 mail('utf8', "j\xc3\xb6rg\@good.test", mail => 'SMTPUTF8');
 mail('utf8-ascii', 'gone@good.test', mail => 'SMTPUTF8');
 mail('utf8-hdrs', "j\xc3\xb6rg\@good.test", mail => 'SMTPUTF8 RET=HDRS');
-mail('utf8-plain', "j\xc3\xb6rg\@plain.test", mail => 'SMTPUTF8');
 mail('utf8-orcpt', 'gone@good.test', mail => 'SMTPUTF8', rcpt => 'ORCPT=utf-8;j\x{f6}rg@o.test');
 mail('utf8-success', "karl\xc3\xb6\@box.test", mail => 'SMTPUTF8', rcpt => 'NOTIFY=SUCCESS');
 mail('utf8-later', "bob\@later.test", mail => 'SMTPUTF8');
