@@ -11,6 +11,7 @@ use Gatepost::Test;
 use POSIX qw(EIO ENOSPC);
 use Test::More;
 
+plan skip_all => 'a preload and the sanitizers do not go together' if Gatepost::Test::build() =~ /asan/;
 my $ALL = $ENV{GP_ALL};
 my %errors = (ENOSPC => ENOSPC, EIO => EIO);
 my @classes = qw(open write sync rename link unlink);
