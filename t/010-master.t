@@ -264,6 +264,26 @@ subtest 'reload' => sub {
     ok wait_for(sub { !kill(0, $old) && asked('private/cleanup') && count('cleanup') == 2 }, 15), '... until it can start';
 };
 
+# What the command says of it: (exit status, text).
+sub gatepost_reload { my $text = `'$build/sbin/gatepost' -c '$dir/conf' reload 2>&1`; return ($? >> 8, $text) }
+
+subtest 'gatepost reload waits for the outcome' => sub {
+    my %before = map { $_ => 1 } map { @$_ } values %{ running() };
+    is_deeply [ gatepost_reload() ], [ 0, "the new configuration is in use\n" ], 'done';
+    is scalar(grep { !$before{$_} } map { @$_ } values %{ running() }), scalar keys %before, 'all services have new workers';
+    my $taken = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1);
+    spew('conf/master.cf', $rows . '127.0.0.1:' . $taken->sockport . " inet n - n - - smtpd\n");
+    my ($code, $text) = gatepost_reload();
+    is $code, 78, 'refused by master';
+    like $text, qr/^gatepost: .*127\.0\.0\.1.*another program does.*: the old configuration stays$/, 'and why';
+    spew('conf/master.cf', $rows);
+    spew('bad-cleanup', '');
+    is_deeply [ gatepost_reload() ], [ 70, "gatepost: cleanup: a service of the new configuration does not start, its workers of before go on: see the log\n" ], 'failed';
+    ok asked('private/cleanup'), 'and they go on';
+    unlink "$dir/bad-cleanup";
+    is((gatepost_reload())[0], 0, 'and well again');
+};
+
 subtest 'signals' => sub {
     ok wait_for(sub { slurp('maillog') !~ /\n\z/ || 1 }), 'log is there';
     rename "$dir/maillog", "$dir/maillog.1";

@@ -55,6 +55,12 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q packaged
 fact delivered "$(grep -c '^Subject: packaged' /var/mail/root)"
 fact queue "$(mailq)"
 fact processes "$(ps -o user= -C smtpd | sort -u)"
+mkdir -p /var/log/gatepost; echo 'maillog_file = /var/log/gatepost/mail.log' >>/etc/gatepost/main.cf; gatepost reload >/dev/null 2>&1
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q reload /var/log/gatepost/mail.log && break; sleep 0.2; done
+logrotate -f -s /tmp/rotated /etc/logrotate.d/gatepost; fact rotate $?
+printf 'Subject: rotated\n\nhello\n' | sendmail postmaster
+for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q ': removed' /var/log/gatepost/mail.log && break; sleep 0.2; done
+fact rotated "$(stat -c '%U %G %a' /var/log/gatepost/mail.log) $(sed -n 's/.*gatepost\/\(pickup\|cleanup\|qmgr\|local\)\[.*/\1/p' /var/log/gatepost/mail.log | sort -u)"
 dpkg --force-depends -r gatepost-mta gatepost >/dev/null 2>&1; # other packages here may want a mail server
 fact remove $?
 fact running "$(ps -o pid= -C master | wc -l)"
@@ -68,8 +74,8 @@ my %fact = $facts =~ /^(\w+)=(.*)$/mg;
 my %expected = (
     install => 0, accounts => '/var/spool/gatepost:/usr/sbin/nologin gatepost-drop', sendmail => 'gatepost-drop 2755',
     alone => 'mail-transport-agent', manual => 3, check => 0, start => 0, submit => 0, delivered => 1, queue => 'Mail queue is empty',
-    processes => 'gatepost', remove => 0, running => 0, kept => 'main.cf|master.cf', purge => 0, left => '',
+    processes => 'gatepost', rotate => 0, rotated => 'gatepost adm 640 cleanup|local|pickup|qmgr', remove => 0, running => 0, kept => 'main.cf|master.cf', purge => 0, left => '',
 );
-is $fact{$_}, $expected{$_}, $_ for qw(install accounts sendmail alone manual check start submit delivered queue processes remove running kept purge left);
+is $fact{$_}, $expected{$_}, $_ for qw(install accounts sendmail alone manual check start submit delivered queue processes rotate rotated remove running kept purge left);
 diag $errors if !Test::More->builder->is_passing;
 done_testing;

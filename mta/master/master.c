@@ -139,7 +139,7 @@ static int test_lock(const char *conf_dir)
 
 /* ---- start ---- */
 
-static void open_log(const struct conf *c)
+void master_open_log(const struct conf *c)
 {
 	const char *target = conf_str(c, "maillog_file");
 	char ident[80];
@@ -164,7 +164,7 @@ static void raise_descriptors(void)
 	(void)setrlimit(RLIMIT_NOFILE, &lim); /* what we have will do, then */
 }
 
-static void adopt(struct master *m, struct generation *g)
+void master_adopt(struct master *m, struct generation *g)
 {
 	certs_watch(g, m->current);
 	list_add_head(&m->generations, &g->all);
@@ -179,8 +179,8 @@ static void prepare(struct master *m)
 
 	if (g == NULL || directories_prepare(g->conf, &e) < 0 || lock(g->conf, &e) < 0)
 		log_fatal("%s", e.text);
-	adopt(m, g);
-	open_log(g->conf);
+	master_adopt(m, g);
+	master_open_log(g->conf);
 	log_verbose(m->verbose);
 	if (listen_open(m, g, true, &e) < 0)
 		log_fatal("%s", e.text);
@@ -205,75 +205,7 @@ static void start_workers(struct master *m)
 	log_fatal(m->stop_asked ? "stopped before all services were ready" : "not all services were ready in time");
 }
 
-/* ---- reload ---- */
-
-static void change_over(struct master *m, struct generation *g)
-{
-	bool same_log = strcmp(conf_str(g->conf, "maillog_file"), conf_str(m->current->conf, "maillog_file")) == 0;
-
-	listen_close_unwanted(m);
-	adopt(m, g);
-	if (!same_log)
-		open_log(g->conf);
-	workers_take_over(m);
-	workers_start_due(m);
-}
-
-static int reload(struct master *m, struct err *e)
-{
-	struct generation *g = generation_load(m, e);
-
-	if (g == NULL)
-		return -1;
-	if (strcmp(conf_str(g->conf, "queue_directory"), conf_str(m->current->conf, "queue_directory")) != 0)
-		err_perm(e, "a new queue_directory needs a stop and a start");
-	else if (listen_open(m, g, false, e) == 0) {
-		change_over(m, g);
-		return 0;
-	}
-	generation_free(g);
-	return -1;
-}
-
-/* Workers start anew from what is installed now; we do not. */
-static bool replaced(void)
-{
-	static const char deleted[] = " (deleted)";
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof path), tail = (ssize_t)sizeof deleted - 1;
-
-	return n > tail && memcmp(path + n - tail, deleted, (size_t)tail) == 0;
-}
-
-static void reload_or_stay(struct master *m)
-{
-	struct err e = ERR_INIT;
-
-	m->reload_asked = false;
-	log_info("reload -- version %s, configuration %s", GATEPOST_VERSION, m->conf_dir);
-	notify_reloading();
-	if (reload(m, &e) < 0) {
-		metric_count(METRIC_RELOADS, "failed", NULL, NULL);
-		log_error("%s; the old configuration stays", e.text);
-	} else {
-		metric_count(METRIC_RELOADS, "done", NULL, NULL);
-		if (replaced())
-			log_info("the new programs are in use, but master is still the old one: stop and start when it suits");
-	}
-	notify_state("READY=1");
-}
-
-/* Certificates were renewed. Broken ones are left alone: the workers there are go on with what they have. */
-static void renew_certificates(struct master *m)
-{
-	struct err e = ERR_INIT;
-
-	log_info("certificate files have changed: starting workers that use them");
-	m->try_certs = true;
-	if (reload(m, &e) < 0)
-		log_error("%s; the certificates in use stay", e.text);
-	m->try_certs = false;
-}
+/* ---- what workers are given ---- */
 
 static void make_ticket_secret(struct master *m)
 {
@@ -317,13 +249,15 @@ int main(int argc, char **argv)
 	start_workers(&m);
 	log_info("daemon started -- version %s, configuration %s", GATEPOST_VERSION, m.conf_dir);
 	notify_state("READY=1\nMAINPID=%ld\nSTATUS=taking mail", (long)getpid());
+	reload_prepare(&m);
 	start_succeeded();
 	while (!m.stop_asked) {
 		loop_turn(&m, m.current->cert_look_at);
 		if (certs_changed(m.current) && !m.stop_asked)
-			renew_certificates(&m);
+			reload_certificates(&m);
 		if (m.reload_asked && !m.stop_asked)
 			reload_or_stay(&m);
+		reload_settle(&m);
 	}
 	notify_state("STOPPING=1");
 	stop_all(&m);

@@ -81,6 +81,8 @@ struct master {
 	bool stopping;
 	int signals; /* signalfd */
 	bool stop_asked, reload_asked, kill_asked; /* by signals */
+	unsigned reload_number; /* of the last reload */
+	bool reload_under_way; /* its workers are not all ready yet */
 };
 
 /* rows.c: the rows that every configuration needs. */
@@ -132,6 +134,18 @@ bool workers_all_ready(const struct master *m);
 const struct worker *workers_failed(const struct master *m); /* one that died already, or NULL; for the start */
 /* fn(ctx, w) for every process there is. */
 void workers_visit(const struct master *m, void (*fn)(void *ctx, struct worker *w), void *ctx);
+
+/* master.c */
+void master_open_log(const struct conf *c);
+void master_adopt(struct master *m, struct generation *g);
+
+/* reload.c. What becomes of a reload is written to process_id_directory/RELOAD_FILE, where `gatepost reload` waits for it: the reload's number,
+ * "busy", "done", "refused" (the old configuration stays) or "failed" (a service of the new one does not start), and why. */
+#define RELOAD_FILE "master.reload"
+void reload_prepare(struct master *m);
+void reload_or_stay(struct master *m);     /* asked for */
+void reload_certificates(struct master *m); /* their files have changed */
+void reload_settle(struct master *m);      /* after every turn of the loop: is the new generation up? */
 
 /* loop.c */
 void loop_prepare(struct master *m); /* signals become events */

@@ -39,6 +39,12 @@ const char *tool_daemon(struct tool *t, struct arena *a, const char *name);
 
 /* Process id of the master of this queue; 0: none is running. */
 pid_t running_master(struct tool *t);
+/* The last reload, as master tells of it (mta/master/master.h); number 0 when there was none or it cannot be read. */
+struct reload_state {
+	uint64_t number;
+	struct str word, text; /* in a */
+};
+struct reload_state running_reload(struct tool *t, struct arena *a);
 /* Wait until it is gone. */
 bool running_wait_end(struct tool *t, int64_t ms);
 

@@ -9,6 +9,7 @@
 #include "mta/tools/gatepost/gatepost.h"
 
 #define PID_FILE_MAX 64
+#define RELOAD_FILE_MAX 4096
 #define LOOK_EVERY_US 20000
 
 static int open_pid_file(struct tool *t)
@@ -41,6 +42,25 @@ pid_t running_master(struct tool *t)
 	}
 	close(fd);
 	return (pid_t)pid;
+}
+
+struct reload_state running_reload(struct tool *t, struct arena *a)
+{
+	const struct conf *c = tool_conf(t);
+	struct reload_state state = { 0 };
+	struct buf text = { 0 };
+	struct err e = ERR_INIT;
+	struct str path = arena_printf(a, "%s/%s/master.reload", conf_str(c, "queue_directory"), conf_str(c, "process_id_directory")), line;
+
+	if (fs_read_file(path.p, RELOAD_FILE_MAX, &text, &e) == 0 && text.n > 0 && text.p[text.n - 1] == '\n') {
+		line = str_trim(arena_dup(a, buf_str(&text)));
+		if (str_to_u64(str_cut(&line, ' '), UINT32_MAX, &state.number)) {
+			state.word = str_cut(&line, ' ');
+			state.text = line;
+		}
+	}
+	buf_done(&text);
+	return state;
 }
 
 bool running_wait_end(struct tool *t, int64_t ms)
