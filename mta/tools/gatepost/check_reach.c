@@ -117,6 +117,8 @@ void check_milters(struct checking *k)
 {
 	static const char *const names[] = { "smtpd_milters", "non_smtpd_milters" };
 
+	if (str_starts(str_z(conf_str(k->c, "milter_default_action")), STR("reject")))
+		found(k, false, "milter_default_action", "while a filter is away mail is refused for good: tempfail lets it come again");
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		struct str rest = str_z(conf_str(k->c, names[i])), word;
 
