@@ -176,7 +176,7 @@ static struct str id_of(struct str text)
 	return text.p[10 < n ? 10 : 0] == 'z' || (text.p[0] >= '0' && text.p[0] <= '9') ? text : STR_NONE;
 }
 
-static void on_log(const char *level, const char *text, size_t n)
+void story_log(const char *level, const char *text, size_t n)
 {
 	struct str line = str_n(text, n), id = id_of(line);
 	char qid[ID_MAX + 1] = "";
@@ -202,7 +202,7 @@ static void forked(void)
 	story.open = false;
 }
 
-void story_open(const char *component, const char *path, bool log_sid)
+void story_open(const char *component, const char *path)
 {
 	char node[65] = "";
 
@@ -214,6 +214,5 @@ void story_open(const char *component, const char *path, bool log_sid)
 	story.timer = evtimer_new(loop_base(), on_time, NULL);
 	check(story.timer != NULL && pthread_atfork(NULL, NULL, forked) == 0);
 	loop_on_idle(on_idle, NULL);
-	log_tell(on_log, log_sid ? fiber_tag : NULL);
 	story.open = true;
 }

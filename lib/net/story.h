@@ -13,9 +13,9 @@
 
 #include "lib/base/str.h"
 
-/* From now on, events go to the socket at this path (copied), below the working directory. After loop_init(). log_sid: lines of the log name
- * the session that they belong to. */
-void story_open(const char *component, const char *path, bool log_sid);
+/* From now on, events go to the socket at this path (copied), below the working directory. After loop_init(). */
+void story_open(const char *component, const char *path);
+void story_log(const char *level, const char *text, size_t n); /* for log_tell(): a line of the log */
 bool story_wanted(void); /* is there somebody to tell? Nothing need be prepared otherwise */
 
 /* An event of this fiber's session (fiber_tag()) and this message; qid may be NULL. Add members with json_add_*(), then story_tell(). */

@@ -305,8 +305,11 @@ static void open_metrics(void)
 /* Only master's workers have somebody to tell; the explain service itself does not tell stories. */
 static void open_story(void)
 {
-	if (self.options.supervised && conf_size(self.conf, "explain_ring_size") > 0 && strcmp(self.what->command, "explain") != 0)
-		story_open(self.what->command, "private/explain", conf_bool(self.conf, "log_session_id"));
+	bool told = self.options.supervised && conf_size(self.conf, "explain_ring_size") > 0 && strcmp(self.what->command, "explain") != 0;
+
+	if (told)
+		story_open(self.what->command, "private/explain");
+	log_tell(told ? story_log : NULL, conf_bool(self.conf, "log_session_id") ? fiber_tag : NULL);
 }
 
 /* Everything that needs the privileges or the whole file system, then without them. */
