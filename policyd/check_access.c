@@ -40,6 +40,20 @@ int access_prepare(struct rule *rule, struct arena *a, struct err *e)
 	return access->table == NULL ? -1 : 0;
 }
 
+/* Which line it was, for who wants reasons; the table alone is named already. */
+static struct str place_of_answer(struct request *r, struct str spec)
+{
+	struct buf place = { 0 };
+	struct str text;
+
+	if (r->trace == NULL)
+		return STR_NONE;
+	table_place(&place);
+	text = str_eq(buf_str(&place), spec) ? STR_NONE : arena_dup(r->life, buf_str(&place));
+	buf_done(&place);
+	return text;
+}
+
 bool access_lookup(const struct access *access, struct request *r, struct access_keys keys, struct verdict *v)
 {
 	struct buf value = { 0 };
@@ -52,6 +66,7 @@ bool access_lookup(const struct access *access, struct request *r, struct access
 	if (answer == TABLE_FOUND) {
 		v->action = arena_dup(r->life, buf_str(&value));
 		v->result = STR("found");
+		v->why = place_of_answer(r, access->spec);
 		if (v->action.n == 0) {
 			log_warn("%.*s: lookup result is empty, taken as OK", STRF(access->spec));
 			v->action = STR("OK");

@@ -8,7 +8,7 @@ use File::Temp qw(tempdir);
 use lib dirname(abs_path(__FILE__)) . '/lib';
 use Gatepost::Milter;
 use Gatepost::MilterServer qw(add change packet);
-use Gatepost::Process qw(wait_for);
+use Gatepost::Process qw(spew wait_for);
 use Gatepost::Redis;
 use Gatepost::Sink;
 use Gatepost::Test;
@@ -23,6 +23,9 @@ my $filter = Gatepost::Milter->new('dkim', $dir) or plan skip_all => 'no dkim mi
 $filter->client; # it is there
 my $editor = Gatepost::MilterServer->new;
 $editor->script(on => { E => change(1, 'Subject', 'y') . change(1, 'X-Old', '') . add('X-New', "v\n\tw") . packet('a') });
+spew("$dir/old", "# moved\nold\@relay.test  new\@relay.test\n");
+spew("$dir/never", "/^not\@/ REJECT\n/^never\@/ REJECT\n");
+chmod 0644, "$dir/old", "$dir/never";
 my %main_cf = (
     smtpd_milters                => $filter->endpoint . ' ' . $editor->endpoint,
     redis_server                 => $redis->endpoint,
@@ -30,8 +33,8 @@ my %main_cf = (
     relay_domains                => 'relay.test, down.test',
     transport_maps               => 'inline:{ down.test=smtp:[127.0.0.1]:9 }',
     virtual_alias_maps           => 'inline:{ team@relay.test=bob@relay.test }',
-    recipient_canonical_maps     => 'inline:{ old@relay.test=new@relay.test }',
-    smtpd_recipient_restrictions => 'check_recipient_access inline:{ no@relay.test=REJECT }, warn_if_reject reject_non_fqdn_helo_hostname, check_greylist',
+    recipient_canonical_maps     => "texthash:$dir/old",
+    smtpd_recipient_restrictions => "check_recipient_access inline:{ no\@relay.test=REJECT }, check_sender_access regexp:$dir/never, warn_if_reject reject_non_fqdn_helo_hostname, check_greylist",
     greylist_delay               => '10m',
     greylist_exempt_clients      => '192.0.2.0/24',
     bounce_queue_lifetime        => '0',
@@ -76,6 +79,14 @@ subtest 'a refused recipient' => sub {
     unlike $text, qr/\x0d|\x1b/, 'nothing raw';
 };
 
+subtest 'a refused sender' => sub {
+    my $c = client('192.0.2.31');
+    $c->say('MAIL FROM:<never@never.test>');
+    my ($id) = $c->say('RCPT TO:<bob@relay.test>') =~ /\[(\w+)\]$/;
+    $c->quit;
+    like story(qr/disconnect/, $id), qr/check_sender_access regexp:$dir\/never: REJECT \(regexp:$dir\/never:2\), \d+ ms$/m, 'by which line';
+};
+
 subtest 'a message' => sub {
     my $c = client('192.0.2.8');
     my $reply = $c->mail('ann@far.test', [ 'team@relay.test', 'old@relay.test' ], "Subject: x\nX-Old: \e[1mz\nMessage-ID: <story\@far.test>\n\nhello\n");
@@ -87,7 +98,7 @@ subtest 'a message' => sub {
     like $text, qr/warn_if_reject reject_non_fqdn_helo_hostname: dunno/, 'with restrictions that would only warn';
     like $text, qr/ cleanup  $id +message-id=<story\@far\.test>$/m, 'cleanup';
     like $text, qr/ cleanup  $id +recipient <team\@relay\.test> becomes <bob\@relay\.test> by virtual_alias_maps \(\S+\/main\.cf:\d+\)$/m, 'rewriting by aliases';
-    like $text, qr/ cleanup  $id +recipient <old\@relay\.test> becomes <new\@relay\.test> by recipient_canonical_maps \(\S+\/main\.cf:\d+\)$/m, 'and by canonical maps';
+    like $text, qr/ cleanup  $id +recipient <old\@relay\.test> becomes <new\@relay\.test> by recipient_canonical_maps \(\S+\/main\.cf:\d+\) texthash:$dir\/old:2$/m, 'and by canonical maps, with the line of the table';
     like $text, qr/ cleanup  $id +milters: unix:\S+ (?:accept|continue).* delay=\d+\.\d+/m, 'verdict and time of a filter';
     like $text, qr/ cleanup  $id +filter unix:\S+ (?:accept|continue).*, \d+\.\d{3} ms$/m, 'and at the end of the message';
     like $text, qr/ filter inet:\S+ accept changes=~Subject,-X-Old,\+X-New, \d+\.\d{3} ms\n +- Subject: x\n +\+ Subject: y\n +- X-Old: \?\[1mz\n +\+ X-New: v w$/m,

@@ -16,6 +16,8 @@ struct table *table_open_type(const struct table_type *type, struct str spec, st
 
 /* For backends. The key as it is looked up: lower case (made in folded), unless the table keeps case. */
 struct str table_key(const struct table *t, struct str key, struct buf *folded);
+/* The line of the answer that is given now, for table_place(). */
+void table_found_at(unsigned line);
 /* The key in lower case, beyond ASCII too when it is UTF-8; at most TABLE_FOLDED_MAX octets. */
 void table_fold(struct buf *out, struct str key);
 #define TABLE_FOLDED_MAX(n) (3 * (n))

@@ -3,6 +3,7 @@
 
 #include "lib/base/mem.h"
 #include "lib/conf/lines.h"
+#include "lib/table/registry.h"
 
 #define IF_DEPTH_MAX 32
 #define INDEX_FROM 8 /* rules in a run: fewer are tried faster than found */
@@ -14,6 +15,7 @@ struct rule {
 	bool negated;
 	void *compiled;
 	struct str result;
+	unsigned line;
 	void *index; /* of the run that begins here, or NULL */
 	size_t skip_to; /* RULE_IF: the rule behind its endif; with an index: the rule behind the run */
 };
@@ -115,9 +117,9 @@ static bool cut_keyword(struct str *line, const char *word)
 }
 
 /* "[!]pattern result" or, for an if, "[!]pattern". */
-static int read_pattern(struct rules *r, struct str line, enum rule_kind kind, struct err *e)
+static int read_pattern(struct rules *r, struct str line, enum rule_kind kind, unsigned number, struct err *e)
 {
-	struct rule rule = { .kind = kind };
+	struct rule rule = { .kind = kind, .line = number };
 	struct str pattern, flags;
 	size_t groups = 0;
 
@@ -147,7 +149,7 @@ struct open_ifs { /* while reading */
 	size_t count;
 };
 
-static int read_rule(struct rules *r, struct str line, struct open_ifs *ifs, struct err *e)
+static int read_rule(struct rules *r, struct str line, unsigned number, struct open_ifs *ifs, struct err *e)
 {
 	if (line.p[0] == ' ' || line.p[0] == '\t')
 		return err_perm(e, "the first line must not begin with white space");
@@ -159,10 +161,10 @@ static int read_rule(struct rules *r, struct str line, struct open_ifs *ifs, str
 		return 0;
 	}
 	if (!cut_keyword(&line, "if"))
-		return read_pattern(r, line, RULE_RESULT, e);
+		return read_pattern(r, line, RULE_RESULT, number, e);
 	if (ifs->count == IF_DEPTH_MAX)
 		return err_perm(e, "ifs nested deeper than %d", IF_DEPTH_MAX);
-	if (read_pattern(r, line, RULE_IF, e) < 0) { /* keep the pairing, never enter */
+	if (read_pattern(r, line, RULE_IF, number, e) < 0) { /* keep the pairing, never enter */
 		*add_rule(r) = (struct rule){ .kind = RULE_IF };
 		ifs->at[ifs->count++] = r->count - 1;
 		return -1;
@@ -205,7 +207,7 @@ struct rules *rules_parse(const struct rule_engine *engine, const char *file, st
 	r->engine = engine;
 	r->life = arena_new("pattern table");
 	while (lines_next(&l, &line, &number))
-		if (read_rule(r, buf_str(&line), &ifs, &e) < 0)
+		if (read_rule(r, buf_str(&line), (unsigned)number, &ifs, &e) < 0)
 			complain_line(c, true, file, number, (err_context(&e, "ignoring this rule"), e.text));
 	if (ifs.count > 0)
 		complain_line(c, true, file, number, "if without endif");
@@ -276,8 +278,10 @@ enum table_answer rules_lookup(const struct rules *r, struct str key, struct buf
 
 		if (m < 0)
 			return TABLE_FAILED;
-		if (m == 1)
+		if (m == 1) {
+			table_found_at(r->rule[i].line);
 			return write_result(r->rule[i].result, &s, RULE_GROUPS_MAX, value, e) == 0 ? TABLE_FOUND : TABLE_FAILED;
+		}
 	}
 	return TABLE_MISSING;
 }

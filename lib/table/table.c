@@ -8,6 +8,12 @@
 
 #define TABLES_MAX 64 /* tables in one parameter */
 
+/* Like errno: who wants to know asks at once. */
+static _Thread_local struct found {
+	const char *name; /* of the table */
+	unsigned line, answers;
+} found;
+
 struct table *table_open_type(const struct table_type *type, struct str spec, struct str name, const char *conf_dir, struct err *e)
 {
 	struct table *t = mem_alloc(sizeof *t);
@@ -35,10 +41,30 @@ void table_close(struct table *t)
 	mem_free(t);
 }
 
+void table_found_at(unsigned line)
+{
+	found.line = line;
+}
+
+void table_place(struct buf *out)
+{
+	if (found.name == NULL || str_startsi(str_z(found.name), STR("inline:")))
+		return;
+	buf_addz(out, found.name);
+	if (found.line > 0)
+		buf_addf(out, ":%u", found.line);
+}
+
 enum table_answer table_lookup(struct table *t, struct str key, struct buf *value, struct err *e)
 {
 	size_t before = value->n;
-	enum table_answer answer = t->type->lookup(t, key, value, e);
+	unsigned answers = found.answers;
+	enum table_answer answer;
+
+	found.line = 0;
+	answer = t->type->lookup(t, key, value, e);
+	if (answer == TABLE_FOUND && found.answers == answers) /* a table made of others: theirs is the place */
+		found = (struct found){ t->name, found.line, answers + 1 };
 
 	if (answer == TABLE_FAILED)
 		(void)err_context(e, "table %s: lookup failed", t->name);

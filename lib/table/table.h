@@ -48,6 +48,9 @@ void table_close(struct table *t);
 /* value is appended to. TABLE_FAILED fills *e: "table TYPE:NAME: lookup failed: why". May suspend when the type says so. */
 enum table_answer table_lookup(struct table *t, struct str key, struct buf *value, struct err *e);
 bool table_is_pattern(const struct table *t);
+/* Where the answer of this thread's last lookup that found something stands: "texthash:/etc/x:17", without the line where the type knows none.
+ * Nothing for tables that are in main.cf themselves. Ask before anything else is looked up. */
+void table_place(struct buf *out);
 
 /* A list of tables in one parameter ("hash:a, regexp:b"), asked in order; first answer wins. */
 struct tables {

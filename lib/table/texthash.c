@@ -16,6 +16,7 @@
 
 struct slot { /* of a table with open addressing */
 	uint32_t hash, at; /* at: of the key in store, from 1; 0: empty */
+	uint32_t line; /* of the file */
 };
 
 struct content {
@@ -53,14 +54,14 @@ static void add_string(struct content *c, struct str s)
 }
 
 /* False: the key has a value already. */
-static bool add_pair(struct content *c, struct str key, struct str value)
+static bool add_pair(struct content *c, struct str key, struct str value, int line)
 {
 	uint32_t hash = hash_of(key);
 	struct slot *slot = find(c, hash, key);
 
 	if (slot->at != 0)
 		return false;
-	*slot = (struct slot){ hash, (uint32_t)c->used + 1 };
+	*slot = (struct slot){ hash, (uint32_t)c->used + 1, (uint32_t)line };
 	add_string(c, key);
 	add_string(c, value);
 	return true;
@@ -227,7 +228,7 @@ static void *content_parse(const char *file, struct buf *text, struct complaints
 
 		if (wrong != NULL)
 			complain_line(complaints, true, file, number, wrong);
-		else if (!add_pair(c, write_key(&w, key), value))
+		else if (!add_pair(c, write_key(&w, key), value, number))
 			complain_line(complaints, false, file, number, "the key has a value already, this one is ignored");
 	}
 	key_writer_done(&w);
@@ -279,17 +280,19 @@ static enum table_answer text_lookup(struct table *t, struct str key, struct buf
 {
 	struct buf folded = { 0 };
 	const struct content *c;
-	size_t at;
+	struct slot slot;
 
 	(void)e; /* memory lookups cannot fail */
 	key = table_key(t, key, &folded);
 	c = source_use(t->state);
-	at = find(c, hash_of(key), key)->at;
-	if (at != 0)
-		buf_add(value, string_at(c, at + key.n));
+	slot = *find(c, hash_of(key), key);
+	if (slot.at != 0) {
+		buf_add(value, string_at(c, slot.at + key.n));
+		table_found_at(slot.line);
+	}
 	source_release(t->state);
 	buf_done(&folded);
-	return at != 0 ? TABLE_FOUND : TABLE_MISSING;
+	return slot.at != 0 ? TABLE_FOUND : TABLE_MISSING;
 }
 
 static void text_close(struct table *t)

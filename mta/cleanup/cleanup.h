@@ -56,7 +56,10 @@ struct mail { /* everything lives in .life and ends with the message */
 	bool checks_passed; /* PASS or REDIRECT action: no more checks */
 	struct str redirect, new_sender;
 	struct str last_rcpt; /* for log lines */
-	const struct tables *rules[2]; /* those that changed the address in work first and last, for its story */
+	struct rule_used { /* by what the address in work was changed first and last, for its story */
+		const struct tables *tables;
+		struct str place; /* "texthash:/etc/x:17" */
+	} rules[2];
 	struct str milter_rcpt; /* mail that came without SMTP: the last recipient told to filters */
 	bool milter_mail, non_smtp; /* milter_mail: filters know the sender */
 	bool resent; /* has Resent- fields, also ones that are dropped */

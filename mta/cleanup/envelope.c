@@ -12,7 +12,7 @@
 /* For gatepost explain; addresses that stay need no words. */
 static void tell_rewriting(const struct mail *x, const char *what, struct str from, struct str to)
 {
-	const struct tables *const *rules = x->rules;
+	const struct rule_used *rules = x->rules;
 	struct buf event = { 0 }, rule = { 0 };
 
 	if (str_eq(from, to) || !story_wanted())
@@ -21,10 +21,9 @@ static void tell_rewriting(const struct mail *x, const char *what, struct str fr
 	json_add_member(&event, "what", str_z(what));
 	json_add_member(&event, "from", from);
 	json_add_member(&event, "to", to);
-	if (rules[0] != NULL)
-		buf_addz(&rule, settings_rule(rules[0]));
-	if (rules[1] != NULL && rules[1] != rules[0])
-		buf_addf(&rule, ", %s", settings_rule(rules[1]));
+	for (size_t i = 0; i < 2 && rules[i].tables != NULL; i++)
+		buf_addf(&rule, "%s%s%s%.*s", i > 0 ? ", " : "", settings_rule(rules[i].tables), rules[i].place.n > 0 ? " " : "",
+			STRF(rules[i].place));
 	json_add_member(&event, "rule", buf_str(&rule));
 	story_tell(&event);
 	buf_done(&rule);
@@ -33,7 +32,7 @@ static void tell_rewriting(const struct mail *x, const char *what, struct str fr
 /* What is told next is about another address. */
 static void forget_rules(struct mail *x)
 {
-	x->rules[0] = x->rules[1] = NULL;
+	x->rules[0] = x->rules[1] = (struct rule_used){ 0 };
 }
 
 int envelope_sender(struct mail *x, struct str sender)
@@ -119,7 +118,7 @@ static bool copies_wanted(const struct mail *x)
 
 static void copy_for_rcpt(struct mail *x, struct str addr)
 {
-	const struct tables *rules[] = { x->rules[0], x->rules[1] }; /* are about the address that is copied */
+	struct rule_used rules[] = { x->rules[0], x->rules[1] }; /* are about the address that is copied */
 	struct str bcc;
 
 	if (copies_wanted(x) && map_bcc(x, &set->rcpt_bcc, addr, &bcc) == MAP_HIT)

@@ -3,6 +3,7 @@
 
 #include "lib/base/log.h"
 #include "lib/mail/addr.h"
+#include "lib/net/story.h"
 #include "mta/cleanup/settings.h"
 
 #define CANONICAL_STEPS 10
@@ -63,6 +64,19 @@ static size_t split(struct arena *a, struct str value, struct str **out)
 	return count;
 }
 
+/* By what an address was changed, for gatepost explain. */
+static void note_rule(struct mail *x, const struct tables *ts)
+{
+	struct rule_used *r = &x->rules[x->rules[0].tables != NULL];
+	struct buf place = { 0 };
+
+	if (!story_wanted())
+		return;
+	table_place(&place);
+	*r = (struct rule_used){ ts, arena_dup(x->life, buf_str(&place)) };
+	buf_done(&place);
+}
+
 /* Look address up; *found gets the answer's addresses in standard form. 1, 0 (not there), -1 (refused). */
 static int look_up(struct mail *x, const struct tables *ts, struct str address, bool propagate, struct str **found, size_t *count)
 {
@@ -75,6 +89,8 @@ static int look_up(struct mail *x, const struct tables *ts, struct str address, 
 	if (answer == TABLE_FAILED)
 		trouble(x, &e);
 	if (answer == TABLE_FOUND)
+		note_rule(x, ts);
+	if (answer == TABLE_FOUND)
 		*count = split(x->life, arena_dup(x->life, buf_str(&value)), found);
 	buf_done(&value);
 	if (answer != TABLE_FOUND)
@@ -84,7 +100,6 @@ static int look_up(struct mail *x, const struct tables *ts, struct str address, 
 		if (rewrite_address(x, &(*found)[i], true) < 0)
 			return -1;
 	}
-	x->rules[x->rules[0] != NULL] = ts;
 	return *count > 0;
 }
 
