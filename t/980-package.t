@@ -55,7 +55,8 @@ for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q packaged
 fact delivered "$(grep -c '^Subject: packaged' /var/mail/root)"
 fact queue "$(mailq)"
 fact processes "$(ps -o user= -C smtpd | sort -u)"
-mkdir -p /var/log/gatepost; echo 'maillog_file = /var/log/gatepost/mail.log' >>/etc/gatepost/main.cf; gatepost reload >/dev/null 2>&1
+mkdir -p /var/log/gatepost; echo 'maillog_file = /var/log/gatepost/mail.log' >>/etc/gatepost/main.cf
+fact reload "$(gatepost reload 2>&1)"
 logrotate -f -s /tmp/rotated /etc/logrotate.d/gatepost; fact rotate $?
 printf 'Subject: rotated\n\nhello\n' | sendmail postmaster
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do grep -q ': removed' /var/log/gatepost/mail.log && break; sleep 0.2; done
@@ -73,8 +74,8 @@ my %fact = $facts =~ /^(\w+)=(.*)$/mg;
 my %expected = (
     install => 0, accounts => '/var/spool/gatepost:/usr/sbin/nologin gatepost-drop', sendmail => 'gatepost-drop 2755',
     alone => 'mail-transport-agent', manual => 3, check => 0, start => 0, submit => 0, delivered => 1, queue => 'Mail queue is empty',
-    processes => 'gatepost', rotate => 0, rotated => 'gatepost adm 640 cleanup|local|pickup|qmgr', remove => 0, running => 0, kept => 'main.cf|master.cf', purge => 0, left => '',
+    processes => 'gatepost', reload => 'the new configuration is in use', rotate => 0, rotated => 'gatepost adm 640 cleanup|local|pickup|qmgr', remove => 0, running => 0, kept => 'main.cf|master.cf', purge => 0, left => '',
 );
-is $fact{$_}, $expected{$_}, $_ for qw(install accounts sendmail alone manual check start submit delivered queue processes rotate rotated remove running kept purge left);
+is $fact{$_}, $expected{$_}, $_ for qw(install accounts sendmail alone manual check start submit delivered queue processes reload rotate rotated remove running kept purge left);
 diag $errors if !Test::More->builder->is_passing;
 done_testing;
