@@ -11,6 +11,7 @@
 #include "lib/base/list.h"
 #include "lib/base/log.h"
 #include "lib/service/service.h"
+#include "mta/metrics/http.h"
 
 #define REQUEST_MS 10000
 #define ANSWER_MS 30000
@@ -22,10 +23,11 @@ enum answer { PAGE, NOT_READY, NOT_FOUND, BAD_METHOD, BAD_REQUEST };
 static const char *const status[] = { [PAGE] = "200 OK", [NOT_READY] = "503 Service Unavailable", [NOT_FOUND] = "404 Not Found",
 	[BAD_METHOD] = "405 Method Not Allowed", [BAD_REQUEST] = "400 Bad Request" };
 
-struct request { /* one of HTTP */
+struct request {
 	struct list node;
 	struct stream *io;
-	bool head, close, idle;
+	struct http_request http;
+	bool idle;
 	enum answer answer;
 	struct buf body;
 };
@@ -34,7 +36,6 @@ static struct list requests = { &requests, &requests };
 
 static void choose_page(struct request *r, struct str path)
 {
-	path = str_cut(&path, '?');
 	r->answer = PAGE;
 	if (str_eqz(path, "/metrics")) {
 		page_metrics(&r->body);
@@ -50,32 +51,22 @@ static void choose_page(struct request *r, struct str path)
 	}
 }
 
-/* The header: only whether the connection stays matters. -1: it is none, or never ends. */
+/* -1: it is none, or never ends. */
 static int read_header(struct request *r, int64_t deadline)
 {
 	struct buf line = { 0 };
-	int rc = -1;
+	bool more = true;
 
-	for (int i = 0; i < HEADER_LINES_MAX && stream_read_line(r->io, &line, LINE_MAX_SIZE, deadline) == STREAM_OK; i++) {
-		struct str value = str_trim(buf_str(&line)), name;
-
-		if (value.n == 0) {
-			rc = 0;
-			break;
-		}
-		name = str_cut(&value, ':');
-		if (str_eqiz(name, "connection"))
-			r->close = !str_eqiz(str_trim(value), "keep-alive");
-	}
+	for (int i = 0; more && i < HEADER_LINES_MAX && stream_read_line(r->io, &line, LINE_MAX_SIZE, deadline) == STREAM_OK; i++)
+		more = http_header_line(&r->http, buf_str(&line));
 	buf_done(&line);
-	return rc;
+	return more ? -1 : 0;
 }
 
 /* 0: there is something to answer. */
 static int read_request(struct request *r)
 {
 	struct buf line = { 0 };
-	struct str rest, method, path;
 	int64_t deadline = deadline_in(REQUEST_MS);
 
 	if (stream_read_line(r->io, &line, LINE_MAX_SIZE, deadline) != STREAM_OK) {
@@ -83,15 +74,11 @@ static int read_request(struct request *r)
 		return -1;
 	}
 	r->idle = false;
-	rest = buf_str(&line);
-	method = str_word(&rest, " \t\r\n");
-	path = str_word(&rest, " \t\r\n");
-	r->close = !str_eqz(str_trim(rest), "HTTP/1.1");
-	r->head = str_eqz(method, "HEAD");
+	r->http = http_request_line(buf_str(&line));
 	r->answer = BAD_REQUEST;
-	if (read_header(r, deadline) == 0 && path.n > 0) {
-		if (r->head || str_eqz(method, "GET"))
-			choose_page(r, path);
+	if (read_header(r, deadline) == 0 && r->http.path.n > 0) {
+		if (r->http.head || r->http.get)
+			choose_page(r, r->http.path);
 		else
 			r->answer = BAD_METHOD;
 	}
@@ -101,18 +88,18 @@ static int read_request(struct request *r)
 
 static int send_answer(struct request *r)
 {
+	bool close = r->http.close || r->answer >= BAD_METHOD || service_draining(); /* what else was sent is not looked at */
 	int64_t deadline = deadline_in(ANSWER_MS);
 	struct iovec body;
 
-	r->close = r->close || r->answer >= BAD_METHOD || service_draining(); /* what else was sent is not looked at */
 	if (r->body.n == 0)
 		buf_addf(&r->body, "%s\n", status[r->answer]);
 	stream_printf(r->io, deadline,
 		"HTTP/1.1 %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
 		"X-Content-Type-Options: nosniff\r\nConnection: %s\r\n\r\n",
-		status[r->answer], r->body.n, r->close ? "close" : "keep-alive");
-	body = (struct iovec){ r->body.p, r->head ? 0 : r->body.n };
-	return stream_writev(r->io, &body, 1, deadline) == STREAM_OK && !r->close ? 0 : -1;
+		status[r->answer], r->body.n, close ? "close" : "keep-alive");
+	body = (struct iovec){ r->body.p, r->http.head ? 0 : r->body.n };
+	return stream_writev(r->io, &body, 1, deadline) == STREAM_OK && !close ? 0 : -1;
 }
 
 static void serve(struct stream *io, const struct sock_addr *peer, unsigned listener)
