@@ -7,7 +7,7 @@ use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use lib dirname(abs_path(__FILE__)) . '/lib';
 use Gatepost::Milter;
-use Gatepost::Process qw(spew wait_for);
+use Gatepost::Process qw(slurp spew wait_for);
 use Gatepost::Sink;
 use Gatepost::Test;
 use JSON::PP qw(decode_json);
@@ -77,6 +77,39 @@ subtest 'content that is refused' => sub {
     like $text, qr/< 550 5\.7\.1 no such subject, please/, 'in the reply';
 };
 
+unlike substr($mta->log, length $log_before), qr/smtpd\[\d+\]: .*(?:198\.51\.100\.7|203\.0\.113)/, 'sessions that were tried are not in the log';
+
+# The same client, sender, recipient and message, tried and then real: the replies are the same.
+subtest 'as a real session' => sub {
+    my @cases = (
+        [ '192.0.2.1',    'ann@far.test', 'x@elsewhere.test', undef,     250 ],
+        [ '198.51.100.7', 'ann@far.test', 'x@elsewhere.test', undef,     554 ],
+        [ '198.51.100.7', 'ann@far.test', 'no@relay.test',    undef,     554 ],
+        [ '203.0.113.77', 'ann@far.test', 'bob@relay.test',   undef,     450 ],
+        [ '192.0.2.9',    '',             'team@relay.test',  undef,     250 ],
+        [ '192.0.2.9',    'ann@far.test', 'a..b@relay.test',  undef,     250 ],
+        [ '192.0.2.9',    'ann@far.test', 'bob@',             undef,     501 ],
+        [ '192.0.2.9',    'ann@far.test', 'bob@relay.test',   'bad',     550 ],
+        [ '192.0.2.9',    'ann@far.test', 'bob@relay.test',   'message', 250 ],
+    );
+    for (@cases) {
+        my ($client, $from, $rcpt, $file, $code) = @$_;
+        my $name = "$client <$from> <$rcpt> " . ($file // '');
+        my $text = (try_it('--client', $client, '--helo', 'client.test', '--from', $from, '--rcpt', $rcpt, defined $file ? "$dir/$file" : ()))[1];
+        my ($tried) = $text =~ ($file ? qr/> DATA\n +< (.*?)(?:  \(.*)?$/m : qr/> RCPT TO:.*\n +< (.*?)(?:  \(.*)?$/m);
+        my $c = $mta->smtp;
+        $c->xclient(ADDR => $client);
+        $c->hello('client.test');
+        $c->say("MAIL FROM:<$from>");
+        my $real = $c->say("RCPT TO:<$rcpt>");
+        $real = $c->say('DATA') && $c->send_raw(join('', map { s/^\./../r =~ s/\n/\r\n/r } split /^/, slurp("$dir/$file")) . ".\r\n")->reply if $file;
+        $c->quit;
+        s/(?:would be )?queued as \w+/queued/ for $tried, $real;
+        is $tried, $real, $name;
+        like $real, qr/^$code /, "which is $code";
+    }
+};
+
 subtest 'new configuration, before a reload' => sub {
     $mta->{main_cf}{smtpd_recipient_restrictions} = 'reject';
     $mta->write_config;
@@ -99,7 +132,6 @@ subtest 'usage' => sub {
     like((try_it('--client', '192.0.2.9', '--rcpt', 'a@b.test', '--service', 'nowhere'))[1], qr/master\.cf has no service nowhere/, 'service');
 };
 
-unlike substr($mta->log, length $log_before), qr/smtpd\[\d+\]: .*(?:198\.51\.100\.7|203\.0\.113)/, 'sessions that were tried are not in the log';
 $mta->stop;
 is((try_it('--client', '192.0.2.9', '--rcpt', 'a@b.test'))[0], 69, 'nobody to ask');
 done_testing;
