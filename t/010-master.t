@@ -218,6 +218,9 @@ subtest 'restart' => sub {
     cmp_ok time - $from, '>', 0.9, 'after a pause';
 };
 
+# What the command says of it: (exit status, text).
+sub gatepost_reload { my $text = `'$build/sbin/gatepost' -c '$dir/conf' reload 2>&1`; return ($? >> 8, $text) }
+
 subtest 'reload' => sub {
     my %before = map { $_ => 1 } map { @$_ } values %{ running() };
     kill 'HUP', master_pid();
@@ -252,8 +255,8 @@ subtest 'reload' => sub {
 
     spew('conf/main.cf',   $common);
     spew('conf/master.cf', $rows);
-    kill 'HUP', master_pid();
-    ok wait_for(sub { count($smtpd) == 2 && count('uucp') == 1 && asked($smtpd) }), 'and back';
+    gatepost_reload();
+    ok wait_for(sub { count($smtpd) == 2 && count('cleanup') == 2 && count('uucp') == 1 && asked($smtpd) }), 'and back';
 
     spew('bad-cleanup', '');
     my ($old) = @{ running()->{cleanup} };
@@ -263,9 +266,6 @@ subtest 'reload' => sub {
     unlink "$dir/bad-cleanup";
     ok wait_for(sub { !kill(0, $old) && asked('private/cleanup') && count('cleanup') == 2 }, 15), '... until it can start';
 };
-
-# What the command says of it: (exit status, text).
-sub gatepost_reload { my $text = `'$build/sbin/gatepost' -c '$dir/conf' reload 2>&1`; return ($? >> 8, $text) }
 
 subtest 'gatepost reload waits for the outcome' => sub {
     my %before = map { $_ => 1 } map { @$_ } values %{ running() };
