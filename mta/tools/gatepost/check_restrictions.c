@@ -134,7 +134,8 @@ static enum stage stage_of(struct str word)
 	static const struct {
 		const char *part;
 		enum stage stage;
-	} parts[] = { { "multi_recipient", AT_SENDER /* it counts them */ }, { "recipient", AT_RCPT }, { "unauth_destination", AT_RCPT }, { "sender", AT_SENDER }, { "helo", AT_HELO } };
+	} parts[] = { { "multi_recipient", AT_SENDER /* it counts them */ }, { "recipient", AT_RCPT }, { "unauth_destination", AT_RCPT },
+		{ "sender", AT_SENDER }, { "helo", AT_HELO } };
 
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
 		if (str_find(word, str_z(parts[i].part)) >= 0)
