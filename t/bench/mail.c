@@ -19,8 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "t/bench/bench.h"
 
 enum { USERS = 1000, INPUT = 65536, STACK = 256 * 1024 };
 
@@ -30,20 +31,6 @@ struct peer {
 	size_t at, n;
 	char in[INPUT];
 };
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static struct sockaddr_in loopback(int port)
 {

@@ -14,8 +14,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "t/bench/bench.h"
 
 #define DEPTH_MAX 64
 #define ANSWERS_MAX 20
@@ -38,20 +39,6 @@ static struct {
 	} answers[ANSWERS_MAX];
 } run;
 
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
 static void send_request(struct conn *c)
 {
 	unsigned k = run.first + (unsigned)(run.sent % run.clients);
@@ -68,7 +55,7 @@ static void send_request(struct conn *c)
 		ssize_t w = write(c->fd, text + at, (size_t)(n - at));
 
 		if (w < 0 && errno != EAGAIN)
-			fail("write");
+			die("write");
 		at += w > 0 ? (int)w : 0;
 	}
 	c->sent[(c->first + c->count++) % DEPTH_MAX] = now();
@@ -97,7 +84,7 @@ static void take_answers(struct conn *c)
 	char *end;
 
 	if (got <= 0 && errno != EAGAIN)
-		fail(got == 0 ? "the server closed a connection" : "read");
+		die(got == 0 ? "the server closed a connection" : "read");
 	c->in_n += got > 0 ? (size_t)got : 0;
 	c->in[c->in_n] = '\0';
 	while ((end = strstr(c->in, "\n\n")) != NULL) {
@@ -131,7 +118,7 @@ static void open_conn(struct conn *c, int epoll, const char *host, const char *p
 	inet_pton(AF_INET, host, &to.sin_addr);
 	c->fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&to, sizeof to) < 0)
-		fail("connect");
+		die("connect");
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	fcntl(c->fd, F_SETFL, O_NONBLOCK);
 	epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event);
@@ -162,7 +149,7 @@ int main(int argc, char **argv)
 		int n = epoll_wait(epoll, events, 512, 60000);
 
 		if (n <= 0)
-			fail("nothing for a minute");
+			die("nothing for a minute");
 		for (int i = 0; i < n; i++)
 			take_answers(events[i].data.ptr);
 	}

@@ -1,6 +1,7 @@
 /* t/bench/smtpload.c - SMTP clients for t/bench/smtpd: many that are refused, many that hold still, and one that measures.
  *   reject PORT SESSIONS CONCURRENT   EHLO, MAIL, RCPT (refused), QUIT over and over; prints sessions a second and the seconds it took
- *   hold PORT COUNT PHASE             sessions that stop there: connect, partial, hello, mail, data, handshake, tls; says "ready", waits for EOF
+ *   hold PORT COUNT PHASE             sessions that stop there: connect, proxy, partial, hello, auth, mail, data, bdat, handshake, tls; says
+ *                                     "ready", waits for EOF
  *   probe PORT COUNT                  one message after the other; prints median and longest time in ms from connect to the last 250
  * Clients have addresses all over 127.9/16.
  */
@@ -12,27 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "t/bench/bench.h"
 
 #define DATA_TEXT "Subject: probe\r\n\r\ntext\r\n.\r\n"
 
 static int port;
 static unsigned serial;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static double now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static int dial(void)
 {
@@ -181,6 +169,10 @@ static void hold_one(const char *phase)
 
 	if (strcmp(phase, "connect") == 0)
 		return;
+	if (strcmp(phase, "proxy") == 0) {
+		say(fd, "PROXY TCP4 192.0.2.7 ");
+		return;
+	}
 	hear(fd, '2');
 	if (strcmp(phase, "partial") == 0) {
 		say(fd, "EH");
@@ -195,6 +187,10 @@ static void hold_one(const char *phase)
 			tls(fd);
 		else
 			say(fd, "\x16\x03");
+		return;
+	}
+	if (strcmp(phase, "auth") == 0) {
+		turn(fd, "AUTH LOGIN\r\n", '3');
 		return;
 	}
 	turn(fd, "MAIL FROM:<ann@far.test>\r\n", '2');
