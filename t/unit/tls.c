@@ -217,7 +217,7 @@ static const struct {
 		"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature RSA-PSS (2048 bits) "
 		"server-digest SHA256" },
 	{ "ec.pem", ">=TLSv1.2, <=TLSv1.3", "TLSv1.3",
-		"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature ECDSA (P-256) "
+		"TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits) key-exchange X25519 server-signature ECDSA (prime256v1) "
 		"server-digest SHA256" },
 	{ "ec.pem", "!SSLv2, !SSLv3, !TLSv1.3", "TLSv1.2", "TLSv1.2 with cipher ECDHE-ECDSA-AES256-GCM-SHA384 (256/256 bits)" },
 	{ "rsa.pem", "TLSv1.2", "TLSv1.2", "TLSv1.2 with cipher ECDHE-RSA-AES256-GCM-SHA384 (256/256 bits)" },
