@@ -40,7 +40,7 @@ subtest 'no file at all' => sub {
 
 subtest 'policyd -l' => sub {
     my $text = `$program -l`;
-    like $text, qr/^check_greylist\n    needs: client sender recipient\n    cached by: .*\n    longest time: \$redis_timeout_ms\n    without an answer: redis=skip\n/m,
+    like $text, qr/^check_greylist\n    needs: client sender\n    cached by: .*\n    longest time: \$redis_timeout_ms\n    without an answer: redis=skip\n/m,
         'what a check needs and does';
     like $text, qr/^reject_rbl_client ARGUMENT\n.*\n.*\n    longest time: \$rbl_timeout\n    without an answer: timeout=skip dns=skip\n    runs at once/m, 'another one';
 };
