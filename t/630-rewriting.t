@@ -53,6 +53,10 @@ my @cases = (
             { self@far.test = self@far.test, other@far.test }, { many = a1@b.test a2@b.test,a3@b.test , "q r"@b.test }, @alias.test=@far.test, root=postmaster, cat@mailbox.test=cat, one=two, two=three, { three = one, end@far.test },
             { "joe doe"@far.test = jd@far.test }, big=joe+big, @a.b.far.test=catch@far.test }',
     }, \@people],
+    ['virtual aliases, what was named before forgotten', {
+        recipient_delimiter => '+', enable_original_recipient => 'no', sender_canonical_classes => 'header_sender', sender_canonical_maps => 'inline:{ joe=wrong@far.test }',
+        virtual_alias_maps => 'inline:{ joe=joe@far.test, { list = joe, joe@far.test, ann@far.test, ann@far.test }, @alias.test=@far.test }',
+    }, [@people[0 .. 60]], [qw(joe ann+x@origin.test)]],
     ['virtual aliases, no extensions', { recipient_delimiter => '+', propagate_unmatched_extensions => '', virtual_alias_maps => 'inline:{ joe=joe@far.test, @alias.test=@far.test, list@far.test=@other.test, ann=ann }' }, [@people[0 .. 60]]],
     ['masquerading', { masquerade_domains => '!b.far.test far.test $mydomain', masquerade_exceptions => 'root', masquerade_classes => 'envelope_sender, envelope_recipient' },
         [@people, 'x@mx.gate.test', 'x@host.gate.test', 'root@host.gate.test'], [qw(joe@host.far.test root@host.far.test joe@b.far.test joe@a.b.far.test joe@xfar.test)]],

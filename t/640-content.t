@@ -91,6 +91,8 @@ my @cases = (
     ['as local mail', { %maps, header_size_limit => 2000 }, \@headers],
     ['as mail from outside', { %maps, local_header_rewrite_clients => '' }, \@headers],
     ['mail from outside, completed', { local_header_rewrite_clients => '', remote_header_rewrite_domain => 'unknown.invalid', always_add_missing_headers => 'yes', undisclosed_recipients_header => 'To: undisclosed-recipients:;' }, \@headers],
+    ['checks left out', { header_checks => $do, mime_header_checks => $do, nested_header_checks => $do, body_checks => $do, receive_override_options => 'no_header_body_checks' }, [@checks[0 .. 30, 50 .. 60, 100 .. 110]]],
+    ['mappings left out', { %maps, always_bcc => 'archive@far.test', virtual_alias_maps => 'regexp:{{/^to(\d+)@dest/ v$$1@far.test}}', receive_override_options => 'no_address_mappings' }, \@headers],
     ['for a 7-bit host', {}, \@mime],
     ['for a 7-bit host, with limits', { mime_nesting_limit => 3, mime_boundary_length_limit => 20 }, \@mime],
     ['for an ASCII host, UTF-8 looked for', { smtputf8_autodetect_classes => 'smtpd' }, \@utf8],

@@ -19,7 +19,7 @@ const struct param params_limits[] = {
 	{ "duplicate_filter_limit", PARAM_INT, "1000", 0, PARAM_MAX, "", "Recipients remembered to drop duplicates; 0: no limit" },
 	{ "empty_address_recipient", PARAM_STR, "MAILER-DAEMON", 0, 0, "", "Recipient that stands for the null sender" },
 	{ "enable_long_queue_ids", PARAM_BOOL, "yes", 0, 0, "", "Accepted; queue ids always are the long, unique ones" },
-	{ "enable_original_recipient", PARAM_BOOL, "yes", 0, 0, "", "Keep and use the recipient before rewriting" },
+	{ "enable_original_recipient", PARAM_BOOL, "yes", 0, 0, "", "X-Original-To in mailboxes, and recipients that differ in what they were before rewriting are no duplicates" },
 	{ "enable_threaded_bounces", PARAM_BOOL, "no", 0, 0, "", "Notifications refer to the Message-ID they are about" },
 	{ "error_notice_recipient", PARAM_STR, "postmaster", 0, 0, "", "Who gets reports of trouble" },
 	{ "header_address_token_limit", PARAM_INT, "10240", 1, PARAM_MAX, "", "Tokens of an address field that are parsed" },

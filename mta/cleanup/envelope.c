@@ -100,11 +100,9 @@ static struct queue_rcpt declared(struct mail *x, struct str addr, struct str or
 {
 	struct queue_rcpt r = { .orig = orig, .orcpt = orcpt, .notify = notify };
 
-	if (r.orig.n == 0 && set->original_recipient)
+	if (r.orig.n == 0)
 		r.orig = addr;
-	if (!set->original_recipient)
-		r.orig = STR_NONE;
-	x->last_rcpt = r.orig.n > 0 ? r.orig : addr;
+	x->last_rcpt = r.orig;
 	return r;
 }
 
