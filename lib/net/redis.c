@@ -49,7 +49,7 @@ struct redis *redis_new(const struct redis_settings *set)
 	return r;
 }
 
-void redis_free(struct redis *r)
+static void forget(struct redis *r)
 {
 	const char *const *texts[] = { &r->set.servers, &r->set.user, &r->set.password, &r->set.sentinel_master, &r->set.sentinel_user,
 		&r->set.sentinel_password, &r->set.tls_name };
@@ -63,6 +63,12 @@ void redis_free(struct redis *r)
 		mem_free((void *)(uintptr_t)*texts[i]);
 	mem_free(r->slots);
 	mem_free(r);
+}
+
+void redis_free(struct redis *r)
+{
+	if (r != NULL)
+		forget(r);
 }
 
 bool redis_available(const struct redis *r)

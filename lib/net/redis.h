@@ -45,7 +45,7 @@ struct redis_value {
 };
 
 struct redis *redis_new(const struct redis_settings *set); /* does not connect; texts are copied */
-void redis_free(struct redis *r); /* Suspends while a background look at a server ends. */
+void redis_free(struct redis *r); /* NULL: nothing. Suspends while a background look at a server ends. */
 /* One command. The value lives in a. Returns 0 (an error reply of the server is value->type REDIS_ERROR), or -1 with *e when there
  * was no answer: not connected, timeout, breaker open, or a server that says it cannot serve (READONLY, OOM, LOADING ...). Suspends, at
  * most timeout_ms. */
