@@ -61,7 +61,7 @@ sub script_of {
         my ($name, $code, $pattern) = @_;
         push @expected, [$name, $pattern];
         my $n = $#expected;
-        $script .= "cat >/tmp/command <<'END-OF-COMMAND'\n$code\nEND-OF-COMMAND\nprintf '\\036%s\\037' $n\nsh -e /tmp/command 2>&1 </dev/null\nprintf '\\037%s' \$?\n";
+        $script .= "cat >/tmp/command <<'END-OF-COMMAND'\n$code\nEND-OF-COMMAND\nprintf '\\036%s\\037' $n\ntimeout 60 sh -e /tmp/command 2>&1 </dev/null\nprintf '\\037%s' \$?\n";
     };
     for (blocks($page)) {
         my ($kind, $argument, $text, $line) = @$_;
