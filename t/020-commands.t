@@ -246,7 +246,7 @@ subtest 'sendmail' => sub {
 
     my @refused = ([64, 'no recipients', "x\n"], [65, 'none in the header', "Subject: x\n\n", '-t'], [69, 'too big', join('', map { 'x' x 70 . "\n" } 1 .. 50), 'a@a.test'],
         [64, 'control characters', "x\n", '-f', "a\nb", 'a@a.test'], [64, '-bv without recipients', '', '-bv'], [64, '-bv with -t', '', '-bv', '-t'], [64, '-bv with -N', '', '-bv', '-N', 'never', 'a@a.test'],
-        [64, '-bp with a recipient', '', '-bp', 'a@a.test'], [64, '-qI without an id', '', '-qI'], [64, '-bz', '', '-bz']);
+        [64, '-bp with a recipient', '', '-bp', 'a@a.test'], [64, '-qI without an id', '', '-qI'], [64, '-bz', '', '-bz'], [64, '-bd', '', '-bd']);
     for my $r (@refused) {
         my ($want, $name, $message, @args) = @$r;
         is((sendmail($message, @args))[0], $want, $name);

@@ -31,8 +31,8 @@ static void set_mode(struct request *r, const char *letters)
 		{ 'm', MODE_MAIL },
 		{ 'p', MODE_LIST },
 		{ 'i', MODE_ALIASES },
-		{ 'd', MODE_START },
-		{ 'l', MODE_START },
+		{ 'd', MODE_DAEMON },
+		{ 'l', MODE_DAEMON },
 		{ 's', MODE_DIALOGUE },
 		{ 'v', MODE_PROBE },
 		{ 'h', MODE_NOTHING }, /* the host status of other programs */
@@ -164,7 +164,7 @@ static void check_combination(const struct request *r)
 		{ MODE_FLUSH_ID, "flush queue mode" },
 		{ MODE_FLUSH_SITE, "flush queue mode" },
 		{ MODE_ALIASES, "alias initialization mode" },
-		{ MODE_START, "daemon mode" },
+		{ MODE_DAEMON, "daemon mode" },
 		{ MODE_DIALOGUE, "stand-alone mode" },
 	};
 

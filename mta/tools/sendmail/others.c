@@ -1,4 +1,4 @@
-/* mta/tools/sendmail/others.c - mailq, newaliases, sendmail -q and -bd: the gatepost command does these, with the caller's own rights. */
+/* mta/tools/sendmail/others.c - mailq, newaliases, sendmail -q: the gatepost command does these, with the caller's own rights. */
 #include "mta/tools/sendmail/sendmail.h"
 
 #include <errno.h>
@@ -46,11 +46,6 @@ void run_flush(const struct request *r)
 		run(r, "queue", "-f", NULL);
 	else
 		run(r, "queue", r->mode == MODE_FLUSH_ID ? "-i" : "-s", r->flush_what);
-}
-
-void run_start(const struct request *r)
-{
-	run(r, "start", NULL, NULL);
 }
 
 void run_aliases(const struct request *r)

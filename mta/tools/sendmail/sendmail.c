@@ -153,8 +153,8 @@ int main(int argc, char **argv)
 	case MODE_FLUSH_ID:
 	case MODE_FLUSH_SITE:
 		run_flush(&r);
-	case MODE_START:
-		run_start(&r);
+	case MODE_DAEMON:
+		fatal(EX_USAGE, "daemon mode is not for sendmail: \"gatepost start\" starts the mail system");
 	case MODE_NOTHING:
 		return EX_OK;
 	case MODE_ALIASES:

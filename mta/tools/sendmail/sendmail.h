@@ -8,7 +8,7 @@
 #include "lib/base/arena.h"
 #include "lib/conf/conf.h"
 
-enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_START, MODE_DIALOGUE, MODE_PROBE, MODE_NOTHING };
+enum mode { MODE_MAIL, MODE_LIST, MODE_ALIASES, MODE_FLUSH, MODE_FLUSH_ID, MODE_FLUSH_SITE, MODE_DAEMON, MODE_DIALOGUE, MODE_PROBE, MODE_NOTHING };
 
 struct request { /* what the command line asks for */
 	enum mode mode;
@@ -71,7 +71,6 @@ void submit(const struct message *m, const struct request *r);
 /* others.c: what other programs do for us. Never return. */
 void run_list(const struct request *r) __attribute__((noreturn));
 void run_flush(const struct request *r) __attribute__((noreturn));
-void run_start(const struct request *r) __attribute__((noreturn));
 void run_aliases(const struct request *r) __attribute__((noreturn));
 
 /* sendmail.c */
