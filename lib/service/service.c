@@ -68,8 +68,9 @@ const struct conf *service_conf_with(const char *const *set, size_t count, struc
 
 const char *service_endpoint(const struct conf *c, const char *parameter)
 {
-	struct buf b = { 0 };
+	static struct buf b;
 
+	buf_clear(&b);
 	buf_addf(&b, "unix:private/%s", conf_str(c, parameter));
 	return buf_z(&b);
 }

@@ -54,7 +54,7 @@ const char *const *service_args(size_t *count); /* args after the options (pipe'
 const struct conf *service_conf(void);
 /* The same with more "name=value"; for the life of the process. NULL with *e. Before privileges drop. */
 const struct conf *service_conf_with(const char *const *set, size_t count, struct err *e);
-/* Where the service listens that this parameter names: "unix:private/cleanup". For the life of the process. */
+/* Where the service listens that this parameter names: "unix:private/cleanup". Until the next call. */
 const char *service_endpoint(const struct conf *c, const char *parameter);
 bool service_testing(void);            /* -t: init() is to leave nothing behind */
 bool service_draining(void);           /* sessions should end at the next safe point */

@@ -51,7 +51,8 @@ sub begin {
 sub ready {
     my ($self) = @_;
     waitpid delete $self->{starting}, 0;
-    die 'postfix start failed: ' . slurp("$self->{dir}/start") if $? != 0;
+    waitpid delete $self->begin->{starting}, 0 if $? != 0; # its master has ten seconds to come up, which a busy machine may not give it
+    die 'postfix start failed: ' . slurp("$self->{dir}/start") . $self->log if $? != 0;
     $self->{running} = 1;
     wait_port($self->{port}) or die 'the SMTP port does not open: ' . $self->log;
     return $self;
