@@ -66,7 +66,7 @@ my @extra = (
 my %extra = @extra;
 my $mta = Gatepost::Test->new(
     files => {
-        checks  => "/^Subject: (.*)/ REPLACE Subject: [\$1]\n/^X-Secret:/ IGNORE\n/^X-Strip:/ STRIP gone\n/^X-Warn:/ WARN look\n/^Date:/ PREPEND X-Before: date\n",
+        checks  => "/^Subject: (.*)/ REPLACE Subject: [\$1]\n/^X-Secret:/ IGNORE\n/^X-Strip:/ STRIP gone\n/^X-Warn:/ WARN look\n/^X-Info:/ INFO seen\n/^X-Leave: dunno/ DUNNO\n/^X-Leave: ok/ OK\n/^X-Leave: reject/ REJECT too late\n/^X-Leave:/ IGNORE\n/^Date:/ PREPEND X-Before: date\n",
         body    => "/^Dear (.*)/ REPLACE Hello \$1\n/^secret/ IGNORE\n",
         mime    => "/^Content-Disposition: (.*)/ REPLACE Content-Disposition: inline\n",
         replies => "/^550 5(\\.7\\.1 .*later.*)/ 450 4\$1\n",
@@ -165,7 +165,7 @@ subtest 'broken sessions' => sub {
 };
 
 subtest 'checks' => sub {
-    my $parts = "Subject: plain\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nX-Secret: 1\nX-Strip: 2\nX-Warn: 3\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
+    my $parts = "Subject: plain\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nX-Secret: 1\nX-Strip: 2\nX-Warn: 3\nX-Info: 4\nX-Leave: dunno\nX-Leave: ok\nX-Leave: reject\nX-Leave: other\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n"
         . "--b\nContent-Type: text/plain\nContent-Disposition: attachment\n\nDear all\nsecret\nrest\n--b--\n";
     like $mta->send_to('a@checks.test', content => $parts), qr/status=sent/, 'delivered';
     my $text = $plain->wait_message(qr/Subject: \[plain\]/)->{content};
@@ -176,6 +176,10 @@ subtest 'checks' => sub {
     ok $mta->log_has(qr/smtp\[\d+\]: \w+: replace: header Subject: plain: Subject: \[plain\]/), 'replace is logged';
     ok $mta->log_has(qr/smtp\[\d+\]: \w+: strip: header X-Strip: 2: gone/), 'strip is logged';
     ok $mta->log_has(qr/smtp\[\d+\]: \w+: warning: header X-Warn: 3: look/), 'so is a warning';
+    like $text, qr/^X-Info: 4\r$/m, 'INFO keeps it';
+    ok $mta->log_has(qr/smtp\[\d+\]: \w+: info: header X-Info: 4: seen/), 'and is logged';
+    is join(' ', $text =~ /^X-Leave: (\w+)\r$/mg), 'dunno ok reject', 'DUNNO and OK end the search, and so does what only cleanup can do';
+    ok $mta->log_has(qr/unsupported command in header checks: "REJECT"/), 'which is warned of';
 };
 
 subtest 'filters' => sub {
